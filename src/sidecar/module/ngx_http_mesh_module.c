@@ -1,0 +1,580 @@
+/* HTTP: before a request is proxied the logic is asked, after it the logic is told. */
+
+#include "ngx_mesh.h"
+
+
+static ngx_int_t ngx_http_mesh_access_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_mesh_outgoing(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
+static ngx_int_t ngx_http_mesh_incoming(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
+static ngx_int_t ngx_http_mesh_log_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_mesh_header_filter(ngx_http_request_t *r);
+static ngx_int_t ngx_http_mesh_connection_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data);
+static ngx_int_t ngx_http_mesh_client_cert_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data);
+static ngx_int_t ngx_http_mesh_no_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_mesh_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_mesh_postconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_mesh_init_module(ngx_cycle_t *cycle);
+static void *ngx_http_mesh_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_mesh_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+static char *ngx_http_mesh_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+static char *ngx_http_mesh_error(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+static ngx_conf_enum_t  ngx_http_mesh_roles[] = {
+    { ngx_string("off"), NGX_MESH_OFF },
+    { ngx_string("outgoing"), NGX_MESH_OUTGOING },
+    { ngx_string("incoming"), NGX_MESH_INCOMING },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_command_t  ngx_http_mesh_commands[] = {
+
+    /* mesh outgoing | incoming: whose requests a location proxies */
+    { ngx_string("mesh"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_enum_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mesh_loc_conf_t, role),
+      &ngx_http_mesh_roles },
+
+    /* mesh_http2 on: the location speaks HTTP/2 to its upstream */
+    { ngx_string("mesh_http2"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mesh_loc_conf_t, http2),
+      NULL },
+
+    /* mesh_other @name: the location for requests of the other HTTP version */
+    { ngx_string("mesh_other"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mesh_loc_conf_t, other),
+      NULL },
+
+    /* mesh_upstream: in an upstream block, its servers come from the logic */
+    { ngx_string("mesh_upstream"),
+      NGX_HTTP_UPS_CONF|NGX_CONF_NOARGS,
+      ngx_http_mesh_upstream,
+      0,
+      0,
+      NULL },
+
+    /* mesh_error: the location answers with the reason for which the mesh failed a request */
+    { ngx_string("mesh_error"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_mesh_error,
+      0,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_mesh_module_ctx = {
+    ngx_http_mesh_preconfiguration,
+    ngx_http_mesh_postconfiguration,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    ngx_http_mesh_create_loc_conf,
+    ngx_http_mesh_merge_loc_conf
+};
+
+
+ngx_module_t  ngx_http_mesh_module = {
+    NGX_MODULE_V1,
+    &ngx_http_mesh_module_ctx,
+    ngx_http_mesh_commands,
+    NGX_HTTP_MODULE,
+    NULL,
+    ngx_http_mesh_init_module,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NULL,
+    NGX_MODULE_V1_PADDING
+};
+
+
+static ngx_http_variable_t  ngx_http_mesh_variables[] = {
+    /* Connection header for the upstream: "upgrade" or none */
+    { ngx_string("mesh_connection"), NULL, ngx_http_mesh_connection_variable, 0, 0, 0 },
+    /* value of X-Forwarded-Client-Cert: who calls, empty for plain text */
+    { ngx_string("mesh_client_cert"), NULL, ngx_http_mesh_client_cert_variable, 0, 0, 0 },
+    /* stands for the certificate in `listen … ssl` servers, which take it from the module */
+    { ngx_string("mesh_svid"), NULL, ngx_http_mesh_no_variable, 0, 0, 0 },
+      ngx_http_null_variable
+};
+
+
+static ngx_http_output_header_filter_pt  ngx_http_mesh_next_header_filter;
+
+/* core configurations of the incoming locations, whose body limit changes while running */
+static ngx_array_t  ngx_http_mesh_incoming_locations;
+
+/* a header that is not sent: it keeps nginx from adding its own */
+static ngx_table_elt_t  ngx_http_mesh_absent;
+
+
+static ngx_connection_t *
+ngx_http_mesh_real_connection(ngx_http_request_t *r)
+{
+    return r->stream ? r->stream->connection->connection : r->connection;
+}
+
+
+static void
+ngx_http_mesh_ctx_cleanup(void *data)
+{
+    /* marks the context in the request's pool */
+}
+
+
+/* The context survives internal redirects, which clear the request's own table of contexts. */
+ngx_http_mesh_ctx_t *
+ngx_http_mesh_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t   *cln;
+    ngx_http_mesh_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_mesh_module);
+
+    if (ctx || !(r->internal || r->filter_finalize)) {
+        return ctx;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_mesh_ctx_cleanup) {
+            ngx_http_set_ctx(r, cln->data, ngx_http_mesh_module);
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_mesh_ctx_t *
+ngx_http_mesh_create_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t   *cln;
+    ngx_http_mesh_ctx_t  *ctx;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_mesh_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    cln->handler = ngx_http_mesh_ctx_cleanup;
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_mesh_ctx_t));
+
+    ctx->endpoint = NGX_MESH_NONE;
+    ctx->last = NGX_MESH_NONE;
+    ctx->first_byte = -1;
+    ctx->started = ngx_mesh_now();
+
+    ctx->connection = ngx_mesh_connection_get(ngx_http_mesh_real_connection(r));
+    if (ctx->connection == NULL) {
+        return NULL;
+    }
+
+    ngx_http_set_ctx(r, ctx, ngx_http_mesh_module);
+
+    return ctx;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_access_handler(ngx_http_request_t *r)
+{
+    ngx_http_mesh_ctx_t       *ctx;
+    ngx_http_mesh_loc_conf_t  *mlcf;
+
+    mlcf = ngx_http_get_module_loc_conf(r, ngx_http_mesh_module);
+
+    if (mlcf->role == NGX_MESH_OFF || r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    if ((r->stream != NULL) != mlcf->http2) {
+        (void) ngx_http_named_location(r, &mlcf->other);
+        ngx_http_finalize_request(r, NGX_DONE);
+        return NGX_DONE;
+    }
+
+    ctx = ngx_http_mesh_ctx(r);
+
+    if (ctx == NULL) {
+        ctx = ngx_http_mesh_create_ctx(r);
+
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    return mlcf->role == NGX_MESH_OUTGOING ? ngx_http_mesh_outgoing(r, ctx)
+                                           : ngx_http_mesh_incoming(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_mesh_outgoing(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx)
+{
+    ctx->outgoing = 1;
+
+    /* an application may connect to the sidecar's own port: it then names no destination */
+
+    ctx->endpoint = (ctx->connection->destination == NGX_MESH_NONE)
+                    ? NGX_MESH_UNKNOWN
+                    : ngx_mesh_logic_choose(ctx->connection->destination, r, NGX_MESH_NONE);
+
+    if (ctx->endpoint < 0) {
+        ctx->code = ctx->endpoint;
+        ctx->endpoint = NGX_MESH_NONE;
+        return ngx_http_mesh_refuse(r, ctx);
+    }
+
+    ctx->held = 1;
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_incoming(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx)
+{
+    ngx_mesh_connection_t  *mc;
+
+    mc = ctx->connection;
+
+    if (mc->edge == NGX_MESH_NONE) {
+
+        if (!mc->captured
+            || ngx_mesh_connection_identify(mc, ngx_http_mesh_real_connection(r)) != NGX_OK)
+        {
+            return NGX_HTTP_CLOSE;
+        }
+
+        mc->edge = ngx_mesh_logic_peer(mc);
+
+        if (mc->edge < 0) {
+            mc->edge = NGX_MESH_NONE;
+            return NGX_HTTP_CLOSE;
+        }
+    }
+
+    ctx->endpoint = ngx_mesh_logic_admit(mc->edge, r);
+
+    if (ctx->endpoint < 0) {
+        ctx->code = ctx->endpoint;
+        ctx->endpoint = NGX_MESH_NONE;
+        return ngx_http_mesh_refuse(r, ctx);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_log_handler(ngx_http_request_t *r)
+{
+    int64_t               now;
+    ngx_uint_t            status;
+    ngx_http_mesh_ctx_t  *ctx;
+
+    ctx = ngx_http_mesh_ctx(r);
+
+    if (ctx == NULL) {
+        return NGX_OK;
+    }
+
+    now = ngx_mesh_now();
+
+    if (r->err_status) {
+        status = r->err_status;
+
+    } else {
+        status = r->headers_out.status;
+    }
+
+    if (ctx->outgoing) {
+        if (ctx->connection->destination != NGX_MESH_NONE) {
+            ngx_mesh_logic_finished(ctx->connection->destination, ctx->last, ctx->held, status,
+                                    ctx->first_byte < 0 ? -1 : ctx->first_byte - ctx->started,
+                                    now - ctx->started, r->connection->sent, r->request_length);
+        }
+
+    } else if (ctx->connection->edge != NGX_MESH_NONE) {
+        ngx_mesh_logic_served(ctx->connection->edge, ctx->endpoint, status, now - ctx->started,
+                              r->connection->sent, r->request_length);
+    }
+
+    ctx->held = 0;
+
+    return NGX_OK;
+}
+
+
+/* What the application did not send is not sent: nginx would add a Server and a Date header. */
+static ngx_int_t
+ngx_http_mesh_header_filter(ngx_http_request_t *r)
+{
+    ngx_http_mesh_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_mesh_module);
+
+    if (ctx && r->upstream && !ctx->refused) {
+
+        ctx->first_byte = ngx_mesh_now();
+
+        if (r->headers_out.server == NULL) {
+            r->headers_out.server = &ngx_http_mesh_absent;
+        }
+
+        if (r->headers_out.date == NULL) {
+            r->headers_out.date = &ngx_http_mesh_absent;
+        }
+    }
+
+    return ngx_http_mesh_next_header_filter(r);
+}
+
+
+static ngx_int_t
+ngx_http_mesh_connection_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    if (r->headers_in.upgrade) {
+        v->data = (u_char *) "upgrade";
+        v->len = sizeof("upgrade") - 1;
+
+    } else {
+        v->data = (u_char *) "";
+        v->len = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_client_cert_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_mesh_ctx_t  *ctx;
+
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_mesh_module);
+
+    if (ctx) {
+        v->data = ctx->connection->client_cert.data;
+        v->len = ctx->connection->client_cert.len;
+
+    } else {
+        v->data = (u_char *) "";
+        v->len = 0;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_no_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    v->not_found = 1;
+
+    return NGX_OK;
+}
+
+
+/* Takes effect for bodies whose reading begins after the call. */
+void
+ngx_http_mesh_set_client_max_body_size(off_t size)
+{
+    ngx_uint_t                  i;
+    ngx_http_core_loc_conf_t  **clcf;
+
+    clcf = ngx_http_mesh_incoming_locations.elts;
+
+    for (i = 0; i < ngx_http_mesh_incoming_locations.nelts; i++) {
+        clcf[i]->client_max_body_size = size;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_mesh_preconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    if (ngx_array_init(&ngx_http_mesh_incoming_locations, cf->pool, 4, sizeof(ngx_http_core_loc_conf_t *))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (v = ngx_http_mesh_variables; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_postconfiguration(ngx_conf_t *cf)
+{
+    ngx_http_handler_pt        *h;
+    ngx_http_core_main_conf_t  *cmcf;
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PREACCESS_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_mesh_access_handler;
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_mesh_log_handler;
+
+    ngx_http_mesh_next_header_filter = ngx_http_top_header_filter;
+    ngx_http_top_header_filter = ngx_http_mesh_header_filter;
+
+    if (ngx_mesh_logic_init(cf) != NGX_OK) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "mesh: the Lua module must be loaded before this one");
+        return NGX_ERROR;
+    }
+
+    return ngx_mesh_native_preload(cf);
+}
+
+
+/* Servers with TLS of which one location is of the mesh take certificate and verification from the module. */
+static ngx_int_t
+ngx_http_mesh_init_module(ngx_cycle_t *cycle)
+{
+    ngx_uint_t                   i;
+    ngx_http_ssl_srv_conf_t     *sscf;
+    ngx_http_core_srv_conf_t   **cscf;
+    ngx_http_core_main_conf_t   *cmcf;
+    ngx_http_mesh_loc_conf_t    *mlcf;
+
+    if (ngx_mesh_tls_init(cycle->log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_core_module);
+    if (cmcf == NULL) {
+        return NGX_OK;
+    }
+
+    cscf = cmcf->servers.elts;
+
+    for (i = 0; i < cmcf->servers.nelts; i++) {
+        sscf = cscf[i]->ctx->srv_conf[ngx_http_ssl_module.ctx_index];
+        mlcf = cscf[i]->ctx->loc_conf[ngx_http_mesh_module.ctx_index];
+
+        if (mlcf->role == NGX_MESH_INCOMING && sscf->ssl.ctx
+            && ngx_mesh_tls_server(sscf->ssl.ctx, cycle->log) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void *
+ngx_http_mesh_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_mesh_loc_conf_t  *mlcf;
+
+    mlcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_mesh_loc_conf_t));
+    if (mlcf == NULL) {
+        return NULL;
+    }
+
+    mlcf->role = NGX_CONF_UNSET_UINT;
+    mlcf->http2 = NGX_CONF_UNSET;
+
+    return mlcf;
+}
+
+
+static char *
+ngx_http_mesh_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_mesh_loc_conf_t   *prev = parent;
+    ngx_http_mesh_loc_conf_t   *conf = child;
+    ngx_http_core_loc_conf_t  **clcf;
+
+    ngx_conf_merge_uint_value(conf->role, prev->role, NGX_MESH_OFF);
+    ngx_conf_merge_value(conf->http2, prev->http2, 0);
+    ngx_conf_merge_str_value(conf->other, prev->other, "");
+
+    if (conf->role == NGX_MESH_INCOMING) {
+        clcf = ngx_array_push(&ngx_http_mesh_incoming_locations);
+        if (clcf == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_mesh_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_upstream_srv_conf_t  *uscf;
+
+    uscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_upstream_module);
+
+    uscf->peer.init_upstream = ngx_http_mesh_init_upstream;
+    uscf->flags = NGX_HTTP_UPSTREAM_CREATE;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_mesh_error(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = ngx_http_mesh_error_handler;
+
+    return NGX_CONF_OK;
+}

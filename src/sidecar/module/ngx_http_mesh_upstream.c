@@ -1,0 +1,209 @@
+/* The upstream "mesh": its peer for each attempt comes from the logic, its connections are kept by the endpoint. */
+
+#include "ngx_mesh.h"
+
+
+#define NGX_MESH_HTTP1_PROTOCOL  1
+#define NGX_MESH_HTTP2_PROTOCOL  2
+#define NGX_MESH_TRIES           3
+
+/* Shorter than the sidecars' own keepalive_timeout, so that it is the client that closes: no request meets a close. */
+#define NGX_MESH_KEEP_MESH       60000
+/* Common servers close idle connections after 5 s (Node.js) or more. */
+#define NGX_MESH_KEEP_LOCAL      4000
+
+
+typedef struct {
+    ngx_http_request_t    *request;
+    ngx_http_mesh_ctx_t   *ctx;
+    ngx_mesh_endpoint_t   *endpoint;        /* referenced while it is set */
+} ngx_http_mesh_peer_t;
+
+
+static ngx_int_t ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data);
+static void ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state);
+static ngx_int_t ngx_http_mesh_set_session(ngx_peer_connection_t *pc, void *data);
+static void ngx_http_mesh_save_session(ngx_peer_connection_t *pc, void *data);
+
+
+ngx_int_t
+ngx_http_mesh_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us)
+{
+    us->peer.init = ngx_http_mesh_init_peer;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
+{
+    ngx_http_mesh_ctx_t    *ctx;
+    ngx_http_mesh_peer_t   *mp;
+    ngx_peer_connection_t  *pc;
+
+    ctx = ngx_http_mesh_ctx(r);
+    if (ctx == NULL) {
+        return NGX_ERROR;
+    }
+
+    mp = ngx_palloc(r->pool, sizeof(ngx_http_mesh_peer_t));
+    if (mp == NULL) {
+        return NGX_ERROR;
+    }
+
+    mp->request = r;
+    mp->ctx = ctx;
+    mp->endpoint = NULL;
+
+    pc = &r->upstream->peer;
+
+    pc->data = mp;
+    pc->get = ngx_http_mesh_get_peer;
+    pc->free = ngx_http_mesh_free_peer;
+    pc->set_session = ngx_http_mesh_set_session;
+    pc->save_session = ngx_http_mesh_save_session;
+    pc->tries = NGX_MESH_TRIES;
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_mesh_protocol(ngx_http_request_t *r)
+{
+    return r->stream ? NGX_MESH_HTTP2_PROTOCOL : NGX_MESH_HTTP1_PROTOCOL;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_mesh_peer_t  *mp = data;
+
+    ngx_connection_t      *c;
+    ngx_http_request_t    *r;
+    ngx_http_mesh_ctx_t   *ctx;
+    ngx_mesh_endpoint_t   *ep;
+
+    r = mp->request;
+    ctx = mp->ctx;
+
+    if (ctx->endpoint == NGX_MESH_NONE) {
+        ctx->endpoint = ctx->outgoing ? ngx_mesh_logic_choose(ctx->connection->destination, r, ctx->last)
+                                      : ctx->last;
+
+        ctx->held = ctx->outgoing && ctx->endpoint >= 0;
+    }
+
+    ep = ngx_mesh_endpoint(ctx->endpoint);
+
+    if (ep == NULL) {
+        ctx->endpoint = NGX_MESH_NONE;
+        pc->tries = 0;
+        return NGX_BUSY;
+    }
+
+    ep->references++;
+    mp->endpoint = ep;
+
+    ctx->last = ctx->endpoint;
+
+    pc->sockaddr = ep->sockaddr;
+    pc->socklen = ep->socklen;
+    pc->name = &ep->name;
+    pc->cached = 0;
+    pc->connection = NULL;
+
+    pc->tries--;
+
+    r->upstream->ssl = ep->identity.len ? 1 : 0;
+
+    c = ngx_mesh_endpoint_take(ep, ngx_http_mesh_protocol(r), pc->log,
+                               r->request_body_no_buffering || r->method & (NGX_HTTP_POST|NGX_HTTP_PATCH));
+
+    if (c) {
+        pc->connection = c;
+        pc->cached = 1;
+        return NGX_DONE;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
+{
+    ngx_http_mesh_peer_t  *mp = data;
+
+    ngx_connection_t      *c;
+    ngx_http_upstream_t   *u;
+    ngx_http_mesh_ctx_t   *ctx;
+    ngx_mesh_endpoint_t   *ep;
+
+    ep = mp->endpoint;
+
+    if (ep == NULL) {
+        return;
+    }
+
+    mp->endpoint = NULL;
+
+    c = pc->connection;
+    u = mp->request->upstream;
+    ctx = mp->ctx;
+
+    if (state & NGX_PEER_FAILED) {
+
+        /* a kept connection that the peer had closed says nothing about the endpoint */
+
+        if (ctx->outgoing) {
+            ngx_mesh_logic_failed(ctx->connection->destination, ep->id,
+                                  !pc->cached && u->state->connect_time == (ngx_msec_t) -1);
+            ctx->held = 0;
+        }
+
+        ctx->endpoint = NGX_MESH_NONE;
+
+    } else if (c
+               && u->keepalive
+               && u->request_body_sent
+               && !c->read->eof
+               && !c->read->error
+               && !c->read->timedout
+               && !c->write->error
+               && !c->write->timedout
+               && !ngx_terminate
+               && !ngx_exiting
+               && !ep->removed
+               && ngx_mesh_endpoint_keep(ep, ngx_http_mesh_protocol(mp->request), c,
+                                         ep->identity.len ? NGX_MESH_KEEP_MESH : NGX_MESH_KEEP_LOCAL)
+                  == NGX_OK)
+    {
+        pc->connection = NULL;
+    }
+
+    ngx_mesh_endpoint_release(ep);
+}
+
+
+static ngx_int_t
+ngx_http_mesh_set_session(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_mesh_peer_t  *mp = data;
+
+    return ngx_mesh_endpoint_set_session(mp->endpoint, pc->connection);
+}
+
+
+static void
+ngx_http_mesh_save_session(ngx_peer_connection_t *pc, void *data)
+{
+    ngx_http_mesh_peer_t  *mp = data;
+
+    if (mp->endpoint) {
+        ngx_mesh_endpoint_save_session(mp->endpoint, pc->connection);
+    }
+}

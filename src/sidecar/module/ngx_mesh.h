@@ -1,0 +1,194 @@
+/*
+ * The module is the bridge between nginx and the decisions, which are TypeScript compiled to Lua
+ * (src/sidecar/logic). It holds no policy: it finds out where a captured connection was going, asks the logic,
+ * and does with sockets and TLS what the logic answers. All state is per worker, and a worker is one thread:
+ * there are no locks.
+ */
+
+#ifndef NGX_MESH_H
+#define NGX_MESH_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+#include <ngx_stream.h>
+
+
+#define NGX_MESH_NONE  -1
+
+/* Answers of the logic for a captured connection; the same numbers are in src/sidecar/logic/actions.ts. */
+enum {
+    NGX_MESH_WAIT = 0,
+    NGX_MESH_HTTP = 1,
+    NGX_MESH_GRPC = 2,
+    NGX_MESH_TCP = 3,
+    NGX_MESH_TCP_PLAIN = 4,
+    NGX_MESH_DIRECT = 5,
+    NGX_MESH_REFUSE = 6,
+    NGX_MESH_PEEK = 16                      /* incoming: a flag beside HTTP, GRPC or TCP */
+};
+
+/* Answers of `choose` and `admit` that are not endpoints. */
+enum {
+    NGX_MESH_NO_ENDPOINT = -1,              /* 503 */
+    NGX_MESH_UNKNOWN = -2,                  /* 502 */
+    NGX_MESH_DENIED = -3                    /* 403 */
+};
+
+
+/* An address that requests are sent to, with its kept connections and its TLS session. */
+typedef struct {
+    ngx_int_t            id;
+    struct sockaddr     *sockaddr;
+    socklen_t            socklen;
+    ngx_str_t            name;
+    ngx_str_t            identity;          /* SPIFFE ID it must present; empty: plain text */
+    SSL_SESSION         *session;
+    ngx_queue_t          idle;              /* ngx_mesh_idle_t, most recently used first */
+    ngx_uint_t           references;        /* the logic's own, and one for each use in flight */
+    unsigned             removed:1;         /* by the logic */
+} ngx_mesh_endpoint_t;
+
+
+/* What is known about a captured connection. It lives in the connection's pool, through every `pass`. */
+typedef struct {
+    ngx_connection_t    *connection;
+    struct sockaddr_storage  original;      /* original destination */
+    u_char               address[48];       /* its canonical text, see addressKey in src/wire/keys.ts */
+    size_t               address_len;
+    in_port_t            port;
+
+    ngx_int_t            action;
+    ngx_int_t            destination;       /* outgoing; NGX_MESH_NONE while unknown */
+    ngx_int_t            edge;              /* incoming; NGX_MESH_NONE while unknown */
+
+    ngx_str_t            expected;          /* SPIFFE ID that belongs to the source address; empty: any */
+    ngx_str_t            peer;              /* SPIFFE ID that the peer proved; empty: plain text */
+    ngx_str_t            client_cert;       /* value of X-Forwarded-Client-Cert */
+    ngx_str_t            server;            /* where `pass` hands the connection to */
+
+    ngx_int_t            waiter;            /* slot in the table of held connections */
+    ngx_event_t          held;              /* resume, or time-out of holding */
+    ngx_stream_session_t *session;          /* while held */
+
+    unsigned             captured:1;        /* `original` is set */
+    unsigned             identified:1;      /* `peer` is set */
+} ngx_mesh_connection_t;
+
+
+/* ngx_mesh_connection.c */
+ngx_mesh_connection_t *ngx_mesh_connection_find(ngx_connection_t *c);
+ngx_mesh_connection_t *ngx_mesh_connection_get(ngx_connection_t *c);
+ngx_int_t ngx_mesh_connection_identify(ngx_mesh_connection_t *mc, ngx_connection_t *c);
+size_t ngx_mesh_address_text(struct sockaddr *sa, u_char *text);
+ngx_int_t ngx_mesh_connection_hold(ngx_mesh_connection_t *mc, ngx_stream_session_t *s);
+void ngx_mesh_connection_let_go(ngx_mesh_connection_t *mc);
+void ngx_mesh_connection_resume(ngx_int_t waiter);
+void ngx_mesh_connections_grow(ngx_log_t *log);
+ngx_msec_int_t ngx_mesh_idle_limit(void);
+void ngx_mesh_set_idle_limit(ngx_msec_t ms);
+
+/* ngx_mesh_endpoint.c */
+ngx_mesh_endpoint_t *ngx_mesh_endpoint(ngx_int_t id);
+ngx_int_t ngx_mesh_endpoint_create(ngx_str_t *address, in_port_t port, ngx_str_t *identity);
+void ngx_mesh_endpoint_release(ngx_mesh_endpoint_t *ep);
+void ngx_mesh_endpoint_close_idle(ngx_mesh_endpoint_t *ep);
+void ngx_mesh_endpoints_forget_sessions(void);
+ngx_connection_t *ngx_mesh_endpoint_take(ngx_mesh_endpoint_t *ep, ngx_uint_t protocol, ngx_log_t *log,
+    ngx_uint_t check);
+ngx_int_t ngx_mesh_endpoint_keep(ngx_mesh_endpoint_t *ep, ngx_uint_t protocol, ngx_connection_t *c,
+    ngx_msec_t timeout);
+ngx_int_t ngx_mesh_endpoint_set_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
+void ngx_mesh_endpoint_save_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
+
+/* ngx_mesh_hello.c */
+ngx_int_t ngx_mesh_hello_server_name(u_char *p, u_char *last, ngx_str_t *name);
+
+/* ngx_mesh_native.c: functions that the logic calls */
+ngx_int_t ngx_mesh_native_preload(ngx_conf_t *cf);
+ngx_mesh_endpoint_t *ngx_mesh_nats_endpoint(void);
+
+/* ngx_mesh_logic.c: functions of the logic that the module calls */
+ngx_int_t ngx_mesh_logic_init(ngx_conf_t *cf);
+void ngx_mesh_logic_register(void *L);
+ngx_int_t ngx_mesh_logic_outgoing(ngx_mesh_connection_t *mc, ngx_int_t waiter);
+ngx_int_t ngx_mesh_logic_incoming(ngx_mesh_connection_t *mc, ngx_str_t *source, ngx_int_t waiter);
+void ngx_mesh_logic_closed(ngx_int_t destination, ngx_int_t edge);
+ngx_int_t ngx_mesh_logic_choose(ngx_int_t destination, ngx_http_request_t *r, ngx_int_t previous);
+void ngx_mesh_logic_failed(ngx_int_t destination, ngx_int_t endpoint, ngx_uint_t refused);
+void ngx_mesh_logic_finished(ngx_int_t destination, ngx_int_t endpoint, ngx_uint_t held, ngx_uint_t status,
+    int64_t first_byte, int64_t total, off_t sent, off_t received);
+ngx_int_t ngx_mesh_logic_peer(ngx_mesh_connection_t *mc);
+ngx_int_t ngx_mesh_logic_admit(ngx_int_t edge, ngx_http_request_t *r);
+void ngx_mesh_logic_served(ngx_int_t edge, ngx_int_t endpoint, ngx_uint_t status, int64_t total, off_t sent,
+    off_t received);
+ngx_int_t ngx_mesh_logic_reason(ngx_int_t destination, ngx_int_t code, ngx_pool_t *pool, ngx_str_t *text);
+int64_t ngx_mesh_now(void);                 /* microseconds, monotonic */
+
+/* ngx_mesh_tls.c */
+ngx_int_t ngx_mesh_tls_init(ngx_log_t *log);
+ngx_int_t ngx_mesh_tls_server(SSL_CTX *ctx, ngx_log_t *log);
+ngx_int_t ngx_mesh_tls_client(ngx_connection_t *c, ngx_str_t *identity);
+ngx_int_t ngx_mesh_tls_set_svid(ngx_str_t *chain, ngx_str_t *key, ngx_log_t *log);
+ngx_int_t ngx_mesh_tls_set_bundle(ngx_str_t *roots, ngx_str_t *trust_domain, ngx_log_t *log);
+ngx_int_t ngx_mesh_tls_peer(ngx_connection_t *c, ngx_pool_t *pool, ngx_str_t *identity);
+ngx_str_t *ngx_mesh_tls_identity(void);
+
+/* HTTP */
+typedef enum {
+    NGX_MESH_OFF = 0,
+    NGX_MESH_OUTGOING,                      /* stream: capture; HTTP: proxy */
+    NGX_MESH_INCOMING,
+    NGX_MESH_TCP_OUTGOING,                  /* stream only, behind `pass` */
+    NGX_MESH_TCP_INCOMING,
+    NGX_MESH_DIRECT_OUTGOING,
+    NGX_MESH_NATS
+} ngx_mesh_role_e;
+
+typedef struct {
+    ngx_mesh_connection_t  *connection;
+    ngx_int_t               endpoint;       /* chosen for the attempt to come or under way */
+    ngx_int_t               last;           /* endpoint of the last attempt */
+    ngx_int_t               code;           /* why there is none */
+    int64_t                 started;
+    int64_t                 first_byte;
+    unsigned                outgoing:1;
+    unsigned                held:1;         /* the logic counts this request as in flight at `endpoint` */
+    unsigned                refused:1;      /* the mesh itself answered */
+} ngx_http_mesh_ctx_t;
+
+typedef struct {
+    ngx_uint_t              role;
+    ngx_str_t               other;          /* named location for the other HTTP version */
+    ngx_flag_t              http2;          /* this location speaks HTTP/2 to its upstream */
+} ngx_http_mesh_loc_conf_t;
+
+typedef struct {
+    ngx_uint_t              role;
+} ngx_stream_mesh_srv_conf_t;
+
+typedef struct {
+    ngx_mesh_connection_t  *connection;
+    ngx_mesh_endpoint_t    *endpoint;       /* referenced while it is set */
+    ngx_int_t               admitted;       /* incoming: endpoint of the application */
+    ngx_int_t               last;
+    int64_t                 started;
+    ngx_event_t             idle;
+    off_t                   bytes;          /* at the last look at `idle` */
+    ngx_uint_t              role;
+    unsigned                held:1;
+} ngx_stream_mesh_ctx_t;
+
+extern ngx_module_t  ngx_http_mesh_module;
+extern ngx_module_t  ngx_stream_mesh_module;
+
+ngx_http_mesh_ctx_t *ngx_http_mesh_ctx(ngx_http_request_t *r);
+ngx_int_t ngx_http_mesh_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf_t *us);
+ngx_int_t ngx_http_mesh_refuse(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
+ngx_int_t ngx_http_mesh_error_handler(ngx_http_request_t *r);
+void ngx_http_mesh_set_client_max_body_size(off_t size);
+
+ngx_int_t ngx_stream_mesh_init_upstream(ngx_conf_t *cf, ngx_stream_upstream_srv_conf_t *us);
+
+#endif
