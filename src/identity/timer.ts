@@ -1,22 +1,26 @@
-/** A timer for certificate lives, which exceed what setTimeout can count (24.8 days); it keeps no process alive. */
+/** A timer for the lives of certificates: it goes by the clock on the wall, also across a suspend, and keeps no process alive. */
 export interface Timer {
   stop(): void;
 }
 
-const longestStep = 86_400_000;
+/** A suspended machine's timers stand still, so the clock is looked at this often; setTimeout counts 24.8 days at most. */
+const longestStep = 60_000;
 
 /** Calls `action` once after that many milliseconds. */
 export function startTimer(milliseconds: number, action: () => void): Timer {
-  const end = performance.now() + milliseconds;
+  const end = Date.now() + milliseconds;
   let timeout: NodeJS.Timeout;
-  const wait = (): void => {
-    const rest = end - performance.now();
+  const wait = (rest: number): void => {
+    timeout = setTimeout(look, Math.max(0, Math.min(rest, longestStep))).unref();
+  };
+  const look = (): void => {
+    const rest = end - Date.now();
     if (rest <= 0) {
       action();
-      return;
+    } else {
+      wait(rest);
     }
-    timeout = setTimeout(wait, Math.min(rest, longestStep)).unref();
   };
-  timeout = setTimeout(wait, Math.max(0, Math.min(milliseconds, longestStep))).unref();
+  wait(milliseconds);
   return { stop: () => clearTimeout(timeout) };
 }
