@@ -114,6 +114,7 @@ ngx_http_mesh_respond(ngx_http_request_t *r, ngx_uint_t status, ngx_str_t *name,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
+        r->err_status = 0;
         r->headers_out.status = NGX_HTTP_OK;
         ngx_str_set(&r->headers_out.content_type, "application/grpc");
         r->headers_out.content_type_len = r->headers_out.content_type.len;
@@ -213,15 +214,7 @@ ngx_http_mesh_error_handler(ngx_http_request_t *r)
         ctx->refused = 1;
     }
 
-    status = r->headers_out.status ? r->headers_out.status : NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-    if (r->upstream && r->upstream->state && r->upstream->state->status) {
-        status = r->upstream->state->status;
-    }
-
-    if (ctx && ctx->code == NGX_MESH_NO_ENDPOINT) {
-        status = NGX_HTTP_SERVICE_UNAVAILABLE;
-    }
+    status = r->err_status;
 
     f = ngx_http_mesh_failure(status);
 

@@ -285,6 +285,20 @@ ngx_http_mesh_incoming(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx)
 }
 
 
+/* Microseconds, or -1 when a kept connection was used or none came about. */
+static int64_t
+ngx_http_mesh_connect_time(ngx_http_request_t *r)
+{
+    ngx_http_upstream_t  *u = r->upstream;
+
+    if (u == NULL || u->state == NULL || u->peer.cached || u->state->connect_time == (ngx_msec_t) -1) {
+        return -1;
+    }
+
+    return (int64_t) u->state->connect_time * 1000;
+}
+
+
 static ngx_int_t
 ngx_http_mesh_log_handler(ngx_http_request_t *r)
 {
@@ -310,7 +324,7 @@ ngx_http_mesh_log_handler(ngx_http_request_t *r)
     if (ctx->outgoing) {
         if (ctx->connection->destination != NGX_MESH_NONE) {
             ngx_mesh_logic_finished(ctx->connection->destination, ctx->last, ctx->held, status,
-                                    ctx->first_byte < 0 ? -1 : ctx->first_byte - ctx->started,
+                                    ngx_http_mesh_connect_time(r), ctx->first_byte < 0 ? -1 : ctx->first_byte - ctx->started,
                                     now - ctx->started, r->connection->sent, r->request_length);
         }
 
@@ -468,11 +482,6 @@ ngx_http_mesh_postconfiguration(ngx_conf_t *cf)
     ngx_http_mesh_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_mesh_header_filter;
 
-    if (ngx_mesh_logic_init(cf) != NGX_OK) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "mesh: the Lua module must be loaded before this one");
-        return NGX_ERROR;
-    }
-
     return ngx_mesh_native_preload(cf);
 }
 
@@ -487,7 +496,7 @@ ngx_http_mesh_init_module(ngx_cycle_t *cycle)
     ngx_http_core_main_conf_t   *cmcf;
     ngx_http_mesh_loc_conf_t    *mlcf;
 
-    if (ngx_mesh_tls_init(cycle->log) != NGX_OK) {
+    if (ngx_mesh_tls_init(cycle->log) != NGX_OK || ngx_mesh_logic_init(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -110,7 +110,7 @@ ngx_int_t ngx_mesh_native_preload(ngx_conf_t *cf);
 ngx_mesh_endpoint_t *ngx_mesh_nats_endpoint(void);
 
 /* ngx_mesh_logic.c: functions of the logic that the module calls */
-ngx_int_t ngx_mesh_logic_init(ngx_conf_t *cf);
+ngx_int_t ngx_mesh_logic_init(ngx_cycle_t *cycle);
 void ngx_mesh_logic_register(void *L);
 ngx_int_t ngx_mesh_logic_outgoing(ngx_mesh_connection_t *mc, ngx_int_t waiter);
 ngx_int_t ngx_mesh_logic_incoming(ngx_mesh_connection_t *mc, ngx_str_t *source, ngx_int_t waiter);
@@ -118,7 +118,7 @@ void ngx_mesh_logic_closed(ngx_int_t destination, ngx_int_t edge);
 ngx_int_t ngx_mesh_logic_choose(ngx_int_t destination, ngx_http_request_t *r, ngx_int_t previous);
 void ngx_mesh_logic_failed(ngx_int_t destination, ngx_int_t endpoint, ngx_uint_t refused);
 void ngx_mesh_logic_finished(ngx_int_t destination, ngx_int_t endpoint, ngx_uint_t held, ngx_uint_t status,
-    int64_t first_byte, int64_t total, off_t sent, off_t received);
+    int64_t connect, int64_t first_byte, int64_t total, off_t sent, off_t received);
 ngx_int_t ngx_mesh_logic_peer(ngx_mesh_connection_t *mc);
 ngx_int_t ngx_mesh_logic_admit(ngx_int_t edge, ngx_http_request_t *r);
 void ngx_mesh_logic_served(ngx_int_t edge, ngx_int_t endpoint, ngx_uint_t status, int64_t total, off_t sent,

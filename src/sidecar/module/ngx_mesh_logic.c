@@ -37,12 +37,23 @@ static int         ngx_mesh_functions[NGX_MESH_FN_COUNT];
 static ngx_uint_t  ngx_mesh_registered;
 
 
+/* After the configuration is read; the Lua module's function looks only at the context of http. */
 ngx_int_t
-ngx_mesh_logic_init(ngx_conf_t *cf)
+ngx_mesh_logic_init(ngx_cycle_t *cycle)
 {
-    ngx_mesh_lua = ngx_http_lua_get_global_state(cf);
+    ngx_conf_t  cf;
 
-    return ngx_mesh_lua ? NGX_OK : NGX_ERROR;
+    ngx_memzero(&cf, sizeof(ngx_conf_t));
+    cf.ctx = ngx_get_conf(cycle->conf_ctx, ngx_http_module);
+
+    ngx_mesh_lua = ngx_http_lua_get_global_state(&cf);
+
+    if (ngx_mesh_lua == NULL && !ngx_test_config) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, 0, "mesh: the Lua module has no Lua state");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
@@ -255,10 +266,13 @@ ngx_mesh_logic_failed(ngx_int_t destination, ngx_int_t endpoint, ngx_uint_t refu
 }
 
 
-/* finished(destination, endpoint or -1, still in flight there, status, µs to first byte or -1, µs, bytes, bytes, now) */
+/*
+ * finished(destination, endpoint or -1, still in flight there, status, µs to connection or -1, µs to first byte or -1,
+ * µs, bytes, bytes, now)
+ */
 void
 ngx_mesh_logic_finished(ngx_int_t destination, ngx_int_t endpoint, ngx_uint_t held, ngx_uint_t status,
-    int64_t first_byte, int64_t total, off_t sent, off_t received)
+    int64_t connect, int64_t first_byte, int64_t total, off_t sent, off_t received)
 {
     lua_State  *L;
 
@@ -271,13 +285,14 @@ ngx_mesh_logic_finished(ngx_int_t destination, ngx_int_t endpoint, ngx_uint_t he
     lua_pushnumber(L, endpoint);
     lua_pushboolean(L, held);
     lua_pushnumber(L, status);
+    lua_pushnumber(L, (lua_Number) connect);
     lua_pushnumber(L, (lua_Number) first_byte);
     lua_pushnumber(L, (lua_Number) total);
     lua_pushnumber(L, (lua_Number) sent);
     lua_pushnumber(L, (lua_Number) received);
     lua_pushnumber(L, (lua_Number) ngx_mesh_now());
 
-    (void) ngx_mesh_logic_call(L, 9, 0);
+    (void) ngx_mesh_logic_call(L, 10, 0);
 }
 
 

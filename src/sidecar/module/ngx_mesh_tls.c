@@ -9,6 +9,7 @@
 
 
 #define NGX_MESH_IDENTITY_MAX  2048         /* SPIFFE ID, section 2.3 */
+#define NGX_MESH_TLS_SERVERS   16
 
 
 static struct {
@@ -20,7 +21,8 @@ static struct {
     ngx_str_t         identity;
     uint32_t          generation;           /* of the bundle */
     int               expected_index;       /* SSL ex data: ngx_str_t * */
-    ngx_array_t       servers;              /* SSL_CTX * */
+    SSL_CTX          *servers[NGX_MESH_TLS_SERVERS];
+    ngx_uint_t        server_count;
 } ngx_mesh_tls;
 
 
@@ -173,15 +175,12 @@ ngx_mesh_tls_set_svid(ngx_str_t *chain, ngx_str_t *key, ngx_log_t *log)
 static void
 ngx_mesh_tls_new_generation(void)
 {
-    SSL_CTX     **ctx;
-    ngx_uint_t    i;
+    ngx_uint_t  i;
 
     ngx_mesh_tls.generation++;
 
-    ctx = ngx_mesh_tls.servers.elts;
-
-    for (i = 0; i < ngx_mesh_tls.servers.nelts; i++) {
-        SSL_CTX_set_session_id_context(ctx[i], (u_char *) &ngx_mesh_tls.generation, sizeof(uint32_t));
+    for (i = 0; i < ngx_mesh_tls.server_count; i++) {
+        SSL_CTX_set_session_id_context(ngx_mesh_tls.servers[i], (u_char *) &ngx_mesh_tls.generation, sizeof(uint32_t));
     }
 
     ngx_mesh_endpoints_forget_sessions();
@@ -223,20 +222,12 @@ ngx_mesh_tls_set_bundle(ngx_str_t *roots, ngx_str_t *trust_domain, ngx_log_t *lo
 ngx_int_t
 ngx_mesh_tls_server(SSL_CTX *ctx, ngx_log_t *log)
 {
-    SSL_CTX  **server;
-
-    if (ngx_mesh_tls.servers.elts == NULL
-        && ngx_array_init(&ngx_mesh_tls.servers, ngx_cycle->pool, 4, sizeof(SSL_CTX *)) != NGX_OK)
-    {
+    if (ngx_mesh_tls.server_count == NGX_MESH_TLS_SERVERS) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0, "mesh: more than %d servers with mTLS", NGX_MESH_TLS_SERVERS);
         return NGX_ERROR;
     }
 
-    server = ngx_array_push(&ngx_mesh_tls.servers);
-    if (server == NULL) {
-        return NGX_ERROR;
-    }
-
-    *server = ctx;
+    ngx_mesh_tls.servers[ngx_mesh_tls.server_count++] = ctx;
 
     SSL_CTX_set_cert_cb(ctx, ngx_mesh_tls_cert_handler, NULL);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER|SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);

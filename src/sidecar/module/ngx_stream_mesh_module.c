@@ -366,8 +366,9 @@ ngx_stream_mesh_idle_handler(ngx_event_t *ev)
 static ngx_int_t
 ngx_stream_mesh_log_handler(ngx_stream_session_t *s)
 {
-    int64_t                 total, first_byte;
-    ngx_stream_mesh_ctx_t  *ctx;
+    int64_t                       total, connect, first_byte;
+    ngx_stream_mesh_ctx_t        *ctx;
+    ngx_stream_upstream_state_t  *state;
 
     ctx = ngx_stream_get_module_ctx(s, ngx_stream_mesh_module);
 
@@ -382,14 +383,14 @@ ngx_stream_mesh_log_handler(ngx_stream_session_t *s)
     total = ngx_mesh_now() - ctx->started;
 
     if (ctx->role == NGX_MESH_TCP_OUTGOING) {
-        first_byte = -1;
+        state = s->upstream ? s->upstream->state : NULL;
 
-        if (s->upstream && s->upstream->state && s->upstream->state->first_byte_time != (ngx_msec_t) -1) {
-            first_byte = (int64_t) s->upstream->state->first_byte_time * 1000;
-        }
+        connect = (state && state->connect_time != (ngx_msec_t) -1) ? (int64_t) state->connect_time * 1000 : -1;
+        first_byte = (state && state->first_byte_time != (ngx_msec_t) -1)
+                     ? (int64_t) state->first_byte_time * 1000 : -1;
 
-        ngx_mesh_logic_finished(ctx->connection->destination, ctx->last, ctx->held, s->status, first_byte,
-                                total, s->connection->sent, s->received);
+        ngx_mesh_logic_finished(ctx->connection->destination, ctx->last, ctx->held, s->status, connect,
+                                first_byte, total, s->connection->sent, s->received);
 
     } else {
         ngx_mesh_logic_served(ctx->connection->edge, ctx->admitted, s->status, total, s->connection->sent,

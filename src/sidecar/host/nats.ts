@@ -1,0 +1,301 @@
+/**
+ * Client of NATS (client protocol: docs.nats.io, "Client Protocol"; direct get: ADR-31; key-value: ADR-8). It speaks
+ * plain NATS to a unix socket of nginx, whose stream server adds mTLS.
+ */
+import { completeKey, directGetPrefix, keySubjectPrefix } from "../../wire/keys.ts";
+import { askAgain, need, type Key } from "../logic/keys.ts";
+import type { Mesh } from "../logic/mesh.ts";
+import { absent, completeness, present, type Source } from "../logic/settle.ts";
+
+const cjson = require("cjson.safe");
+const semaphores = require("ngx.semaphore");
+
+const largestPayload = 8 * 1024 * 1024;
+/** Seconds between two pings, so that a dead connection is noticed. */
+const pingInterval = 20;
+
+export interface NatsState {
+  state: "connecting" | "connected";
+  since: number;
+  error: string;
+  reconnects: number;
+}
+
+export interface Nats {
+  readonly mesh: Mesh;
+  readonly state: NatsState;
+  readonly name: string;
+  /** Reply subjects are `inbox.SID`. */
+  readonly inbox: string;
+  /** Something is to be written. */
+  readonly work: Semaphore;
+  /** Lines to be written, complete with line ends. */
+  readonly queue: string[];
+  /** Subscription number → key, and back. */
+  readonly followed: Record<string, Key>;
+  readonly numbers: Record<string, number>;
+  nextNumber: number;
+  pongMissing: boolean;
+}
+
+export function createNats(mesh: Mesh, name: string, inbox: string): Nats {
+  const [work] = semaphores.new();
+  return {
+    mesh,
+    state: { state: "connecting", since: ngx.time(), error: "", reconnects: 0 },
+    name,
+    inbox,
+    work,
+    queue: [],
+    followed: {},
+    numbers: {},
+    nextNumber: 2,
+    pongMissing: false,
+  };
+}
+
+/** May be called from anywhere in the worker, also from the module's calls, which cannot wait. */
+export function wake(nats: Nats): void {
+  if (nats.work.count() <= 0) {
+    nats.work.post(1);
+  }
+}
+
+export function publish(nats: Nats, subject: string, payload: string): void {
+  if (nats.state.state === "connected") {
+    nats.queue.push(`PUB ${subject} ${payload.length}\r\n${payload}\r\n`);
+    wake(nats);
+  }
+}
+
+/** Stops following a key that is held no more. */
+export function unfollow(nats: Nats, name: string): void {
+  const number = nats.numbers[name];
+  if (number !== undefined) {
+    delete nats.numbers[name];
+    delete nats.followed[`${number}`];
+    nats.queue.push(`UNSUB ${number}\r\n`);
+    wake(nats);
+  }
+}
+
+function ask(nats: Nats, name: string): void {
+  const key = nats.mesh.keys.byName[name];
+  if (key === undefined) {
+    return;
+  }
+  let number = nats.numbers[name];
+  if (number === undefined) {
+    number = nats.nextNumber;
+    nats.nextNumber = number + 1;
+    nats.numbers[name] = number;
+    nats.queue.push(`SUB ${keySubjectPrefix}${name} ${number}\r\n`);
+  }
+  nats.followed[`${number}`] = key;
+  nats.queue.push(`PUB ${directGetPrefix}${name} ${nats.inbox}.${number} 0\r\n\r\n`);
+}
+
+function askAll(nats: Nats): void {
+  const names = nats.mesh.keys.toAsk;
+  for (let i = 0; i < names.length; i++) {
+    ask(nats, names[i]!);
+  }
+  while (names.length > 0) {
+    names.pop();
+  }
+}
+
+function settle(nats: Nats, key: Key, headers: string, payload: string, source: Source): void {
+  const mesh = nats.mesh;
+  const [status] = string.match(headers, "^NATS/1.0 (%d+)");
+  if (status !== undefined && status !== "404") {
+    // 503: JetStream is not there yet; asked again by the reconnect, or below
+    ngx.log(ngx.WARN, `mesh: NATS answered ${status} for "${key.name}"`);
+    mesh.keys.toAsk.push(key.name);
+    return;
+  }
+  const [operation] = string.match(headers, "KV%-Operation: (%u+)");
+  const gone = status === "404" || operation !== undefined;
+  if (key.name === completeKey) {
+    if (completeness(mesh, key, !gone)) {
+      askAgain(mesh.keys);
+      wake(nats);
+    }
+    return;
+  }
+  if (gone) {
+    absent(mesh, key, operation !== undefined, source);
+    return;
+  }
+  const [value] = cjson.decode(payload);
+  present(mesh, key, value, source);
+}
+
+/** `MSG subject sid [reply] size` or `HMSG subject sid [reply] header-size size`; returns an error or undefined. */
+function readMessage(nats: Nats, socket: TcpSocket, line: string): string | undefined {
+  const [withHeader] = string.match(line, "^(H?)MSG ");
+  const [subject] = string.match(line, "^H?MSG (%S+) ");
+  const [sid] = string.match(line, "^H?MSG %S+ (%S+) ");
+  const [sizes, total] = string.match(line, " (%d+) (%d+)$");
+  const [only] = string.match(line, " (%d+)$");
+  const size = tonumber(total ?? only ?? "") ?? largestPayload + 1;
+  if (subject === undefined || sid === undefined || size > largestPayload) {
+    return `unexpected message "${line}"`;
+  }
+  const [bytes, error] = socket.receive(size + 2);
+  if (bytes === undefined) {
+    return error ?? "closed";
+  }
+  const headerSize = withHeader === "H" ? (tonumber(sizes ?? "0") ?? 0) : 0;
+  const headers = string.sub(bytes, 1, headerSize);
+  const payload = string.sub(bytes, headerSize + 1, size);
+  const isAnswer = sid === "1";
+  const [answered] = string.match(subject, "%.(%d+)$");
+  const number = isAnswer ? answered : sid;
+  const key = number === undefined ? undefined : nats.followed[number];
+  if (key !== undefined) {
+    settle(nats, key, headers, payload, isAnswer ? "answer" : "message");
+  }
+  return undefined;
+}
+
+function read(nats: Nats, socket: TcpSocket): string {
+  for (;;) {
+    const [line, error] = socket.receive("*l");
+    if (line === undefined) {
+      return error ?? "closed";
+    }
+    const [verb] = string.match(line, "^([%+%-%u]+)");
+    if (verb === "MSG" || verb === "HMSG") {
+      const problem = readMessage(nats, socket, line);
+      if (problem !== undefined) {
+        return problem;
+      }
+    } else if (verb === "PING") {
+      nats.queue.push("PONG\r\n");
+      wake(nats);
+    } else if (verb === "PONG") {
+      nats.pongMissing = false;
+    } else if (verb === "-ERR") {
+      const [permission] = string.find(line, "Permissions Violation", 1, true);
+      ngx.log(ngx.ERR, `mesh: NATS says: ${line}`);
+      if (permission === undefined) {
+        return line;
+      }
+    }
+  }
+}
+
+/** Writes what is queued, and a ping now and then; returns when the connection is broken. */
+function write(nats: Nats, socket: TcpSocket): void {
+  for (;;) {
+    askAll(nats);
+    if (nats.queue.length > 0) {
+      const data = table.concat(nats.queue);
+      while (nats.queue.length > 0) {
+        nats.queue.pop();
+      }
+      const [sent] = socket.send(data);
+      if (sent === undefined) {
+        return;
+      }
+    }
+    const [woken] = nats.work.wait(pingInterval);
+    if (woken === undefined) {
+      if (nats.pongMissing) {
+        socket.close();
+        return;
+      }
+      nats.pongMissing = true;
+      nats.queue.push("PING\r\n");
+    }
+  }
+}
+
+function greet(nats: Nats, socket: TcpSocket): string | undefined {
+  const [info, error] = socket.receive("*l");
+  if (info === undefined) {
+    return error ?? "closed";
+  }
+  const hello = cjson.encode({
+    verbose: false,
+    pedantic: false,
+    tls_required: false,
+    lang: "lua",
+    version: "1",
+    protocol: 1,
+    headers: true,
+    no_responders: true,
+    name: nats.name,
+  });
+  socket.send(`CONNECT ${hello}\r\nPING\r\n`);
+  const [pong, pongError] = socket.receive("*l");
+  if (pong === undefined) {
+    return pongError ?? "closed";
+  }
+  const [refusal] = string.match(pong, "^%-ERR (.*)$");
+  return refusal;
+}
+
+function session(nats: Nats): string {
+  const socket = ngx.socket.tcp();
+  socket.settimeouts(2000, 5000, 10_000);
+  const [connected, connectError] = socket.connect("unix:/run/nginx-mesh/nats.sock");
+  if (connected === undefined) {
+    return connectError ?? "cannot connect";
+  }
+  const refusal = greet(nats, socket);
+  if (refusal !== undefined) {
+    socket.close();
+    return refusal;
+  }
+  socket.settimeouts(2000, 5000, 3 * pingInterval * 1000);
+  nats.state.state = "connected";
+  nats.state.since = ngx.time();
+  nats.state.error = "";
+  nats.pongMissing = false;
+  begin(nats);
+  const writer = ngx.thread.spawn(() => write(nats, socket));
+  const end = read(nats, socket);
+  ngx.thread.kill(writer);
+  socket.close();
+  return end;
+}
+
+/** A new connection knows nothing of the subscriptions of the one before. */
+function begin(nats: Nats): void {
+  while (nats.queue.length > 0) {
+    nats.queue.pop();
+  }
+  for (const name in nats.numbers) {
+    delete nats.numbers[name];
+  }
+  for (const number in nats.followed) {
+    delete nats.followed[number];
+  }
+  nats.queue.push(`SUB ${nats.inbox}.* 1\r\n`);
+  nats.mesh.keys.complete = false;
+  need(nats.mesh.keys, completeKey, -1, ngx.time(), true);
+  askAgain(nats.mesh.keys);
+}
+
+/** Keeps a connection to NATS as long as the worker runs. `ready`: whether a connection can succeed (an SVID is there). */
+export function followNats(nats: Nats, ready: () => boolean): void {
+  let pause = 0.02;
+  while (!ngx.worker.exiting()) {
+    if (ready()) {
+      const end = session(nats);
+      if (nats.state.state === "connected") {
+        pause = 0.02;
+        nats.state.reconnects = nats.state.reconnects + 1;
+      }
+      nats.state.state = "connecting";
+      nats.state.since = ngx.time();
+      nats.state.error = end;
+      ngx.log(ngx.WARN, `mesh: NATS connection: ${end}; trying again in ${pause} s`);
+    }
+    // many sidecars lose NATS at once: they do not come back at once
+    ngx.sleep(pause * (0.5 + math.random()));
+    pause = pause * 2 > 2 ? 2 : pause * 2;
+  }
+}

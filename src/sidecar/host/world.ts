@@ -1,0 +1,54 @@
+/** The logic's view of nginx. */
+import type { World } from "../logic/mesh.ts";
+import type { RequestView } from "../logic/route.ts";
+import type { LogLevel } from "../../wire/messages.ts";
+
+const native = require("mesh.native");
+
+let current: unknown;
+
+/** One view that is used again for each request: only routes with matches look through it. */
+const view: RequestView = {
+  method: () => native.method(current),
+  path: () => native.path(current),
+  header: (name) => native.header(current, name),
+  matches: (value, expression) => {
+    // PCRE, compiled once and kept (option o); the whole value must match
+    const [found] = ngx.re.match(value, `^(?:${expression})$`, "jos");
+    return found !== undefined;
+  },
+};
+
+const levels = { info: ngx.INFO, warn: ngx.WARN, error: ngx.ERR };
+
+/** nginx's numbers of the levels (src/core/ngx_log.h). */
+const logLevels: Record<LogLevel, number> = {
+  emerg: 1,
+  alert: 2,
+  crit: 3,
+  error: 4,
+  warn: 5,
+  notice: 6,
+  info: 7,
+  debug: 8,
+};
+
+export function createWorld(wake: () => void): World {
+  return {
+    random: () => math.random(),
+    now: () => ngx.time(),
+    endpoint: native.endpoint,
+    release: native.release,
+    resume: native.resume,
+    wake,
+    request: (pointer) => {
+      current = pointer;
+      return view;
+    },
+    configure: (settings) => {
+      native.log_level(logLevels[settings.logLevel] ?? logLevels.warn);
+      native.client_max_body_size(settings.clientMaxBodySize);
+    },
+    log: (level, message) => ngx.log(levels[level], `mesh: ${message}`),
+  };
+}

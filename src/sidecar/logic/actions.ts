@@ -1,0 +1,22 @@
+/** Answers to the module; the same numbers are in src/sidecar/module/ngx_mesh.h. */
+
+/** What to do with a captured connection. */
+export const wait = 0;
+export const http = 1;
+export const grpc = 2;
+export const tcp = 3;
+/** TCP to endpoints that have no sidecar. */
+export const tcpPlain = 4;
+/** To where it was going, untouched. */
+export const direct = 5;
+export const refuse = 6;
+/** Incoming: look at the first bytes; added to what plain text is allowed to be, or alone when it is not allowed. */
+export const peek = 16;
+
+/** Why there is no endpoint. */
+export const noEndpoint = -1;
+export const unknown = -2;
+export const denied = -3;
+
+/** No destination, edge, or endpoint. */
+export const none = -1;

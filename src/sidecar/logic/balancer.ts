@@ -1,0 +1,259 @@
+/**
+ * Which endpoint of a pool a request goes to. The methods are those of the annotation `lb-method`; `least_time` is
+ * the default: two endpoints are drawn and the one that would answer sooner is taken, by a moving average of its
+ * response times and the requests that it has in flight (M. Mitzenmacher, "The power of two choices"; the average is
+ * that of Finagle's "peak EWMA": it follows a rise quickly and a fall slowly).
+ */
+import type { LbMethod } from "../../wire/messages.ts";
+
+/** One endpoint and what this worker knows of it. Times are in microseconds of one monotonic clock. */
+export interface BalancedEndpoint {
+  /** Number by which the module knows it. */
+  readonly id: number;
+  inFlight: number;
+  /** Moving average of response times; 0 before the first. */
+  average: number;
+  averagedAt: number;
+  /** How often it was taken; decides between equals. */
+  taken: number;
+  /** Consecutive failed attempts to connect. */
+  failures: number;
+  /** While failures > 0: not taken before this time, then once as a probe. */
+  retryAt: number;
+}
+
+export interface Pool<E extends BalancedEndpoint> {
+  method: LbMethod;
+  endpoints: E[];
+  /** Next position of `round_robin` and of scans. */
+  next: number;
+  /** How many endpoints have failures; with 0 nothing needs to be skipped. */
+  ailing: number;
+}
+
+/** Averages below this are equal: at this scale differences are noise of the machine, not of the endpoint. */
+const floor = 5_000;
+/** Scores within this factor are equal, and equals take turns. */
+const tolerance = 1.5;
+/** Time constants of the average. */
+const rise = 200_000;
+const fall = 5_000_000;
+const firstRetry = 1_000_000;
+const lastRetry = 30_000_000;
+
+function score(endpoint: BalancedEndpoint, now: number): number {
+  let average = endpoint.average;
+  if (average > floor) {
+    average = average * Math.exp((endpoint.averagedAt - now) / fall);
+  }
+  if (average < floor) {
+    average = floor;
+  }
+  return average * (endpoint.inFlight + 1);
+}
+
+function usable(endpoint: BalancedEndpoint, now: number): boolean {
+  return endpoint.failures === 0 || now >= endpoint.retryAt;
+}
+
+function lessTaken<E extends BalancedEndpoint>(a: E, b: E): E {
+  return b.taken < a.taken ? b : a;
+}
+
+function sooner<E extends BalancedEndpoint>(a: E, b: E, now: number): E {
+  const scoreA = score(a, now);
+  const scoreB = score(b, now);
+  if (scoreA > scoreB * tolerance) {
+    return b;
+  }
+  if (scoreB > scoreA * tolerance) {
+    return a;
+  }
+  return lessTaken(a, b);
+}
+
+function lessBusy<E extends BalancedEndpoint>(a: E, b: E): E {
+  if (a.inFlight !== b.inFlight) {
+    return a.inFlight < b.inFlight ? a : b;
+  }
+  return lessTaken(a, b);
+}
+
+/** The first usable endpoint from `position` on, other than `except`. */
+function scan<E extends BalancedEndpoint>(pool: Pool<E>, position: number, except: number, now: number): E | undefined {
+  const endpoints = pool.endpoints;
+  const count = endpoints.length;
+  for (let i = 0; i < count; i++) {
+    const endpoint = endpoints[(position + i) % count]!;
+    if (endpoint.id !== except && usable(endpoint, now)) {
+      return endpoint;
+    }
+  }
+  return undefined;
+}
+
+function roundRobin<E extends BalancedEndpoint>(pool: Pool<E>, except: number, now: number): E | undefined {
+  const count = pool.endpoints.length;
+  const start = pool.next % count;
+  for (let i = 0; i < count; i++) {
+    const position = (start + i) % count;
+    const endpoint = pool.endpoints[position]!;
+    if (endpoint.id !== except && usable(endpoint, now)) {
+      pool.next = position + 1;
+      return endpoint;
+    }
+  }
+  return undefined;
+}
+
+function leastConnections<E extends BalancedEndpoint>(pool: Pool<E>, except: number, now: number): E | undefined {
+  let best: E | undefined;
+  const endpoints = pool.endpoints;
+  for (let i = 0; i < endpoints.length; i++) {
+    const endpoint = endpoints[i]!;
+    if (endpoint.id !== except && usable(endpoint, now)) {
+      best = best === undefined ? endpoint : lessBusy(best, endpoint);
+    }
+  }
+  return best;
+}
+
+/** Draws one of the pool, or two different ones when `other` is asked for, passing over what is not usable. */
+function draw<E extends BalancedEndpoint>(
+  pool: Pool<E>,
+  random: () => number,
+  except: number,
+  now: number,
+): E | undefined {
+  return scan(pool, Math.floor(random() * pool.endpoints.length), except, now);
+}
+
+function drawTwo<E extends BalancedEndpoint>(
+  pool: Pool<E>,
+  random: () => number,
+  except: number,
+  now: number,
+): E | undefined {
+  const endpoints = pool.endpoints;
+  const count = endpoints.length;
+  const i = Math.floor(random() * count);
+  let j = Math.floor(random() * (count - 1));
+  if (j >= i) {
+    j = j + 1;
+  }
+  let a: E | undefined = endpoints[i]!;
+  let b: E | undefined = endpoints[j]!;
+  if (pool.ailing > 0 || except >= 0) {
+    a = scan(pool, i, except, now);
+    b = a === undefined ? undefined : scan(pool, j, except, now);
+  }
+  if (a === undefined || b === undefined || a.id === b.id) {
+    return a;
+  }
+  return pool.method === "random two" || pool.method === "random two least_conn" ? lessBusy(a, b) : sooner(a, b, now);
+}
+
+/** By method; undefined when every endpoint is set aside. */
+function byMethod<E extends BalancedEndpoint>(
+  pool: Pool<E>,
+  random: () => number,
+  except: number,
+  now: number,
+): E | undefined {
+  const method = pool.method;
+  if (method === "round_robin") {
+    return roundRobin(pool, except, now);
+  }
+  if (method === "random") {
+    return draw(pool, random, except, now);
+  }
+  if (method === "least_conn") {
+    return leastConnections(pool, except, now);
+  }
+  return drawTwo(pool, random, except, now);
+}
+
+/**
+ * Takes an endpoint of the pool; undefined when the pool is empty. `except`: the endpoint that just failed, or -1;
+ * it is taken again only when there is no other. When all are set aside, one of them is tried nevertheless.
+ */
+export function take<E extends BalancedEndpoint>(
+  pool: Pool<E>,
+  random: () => number,
+  except: number,
+  now: number,
+): E | undefined {
+  const count = pool.endpoints.length;
+  if (count === 0) {
+    return undefined;
+  }
+  let endpoint: E | undefined;
+  if (count === 1) {
+    endpoint = pool.endpoints[0]!;
+  } else {
+    endpoint = byMethod(pool, random, except, now);
+    if (endpoint === undefined) {
+      endpoint = pool.endpoints[Math.floor(random() * count)]!;
+    }
+  }
+  endpoint.inFlight = endpoint.inFlight + 1;
+  endpoint.taken = endpoint.taken + 1;
+  if (endpoint.failures > 0) {
+    endpoint.retryAt = now + backOff(endpoint.failures);
+  }
+  return endpoint;
+}
+
+function backOff(failures: number): number {
+  let pause = firstRetry;
+  for (let i = 1; i < failures && pause < lastRetry; i++) {
+    pause = pause * 2;
+  }
+  return pause < lastRetry ? pause : lastRetry;
+}
+
+/** The endpoint answered after `sample` microseconds. */
+export function answered<E extends BalancedEndpoint>(pool: Pool<E>, endpoint: E, sample: number, now: number): void {
+  release(endpoint);
+  if (endpoint.failures > 0) {
+    endpoint.failures = 0;
+    pool.ailing = pool.ailing - 1;
+  }
+  if (endpoint.average === 0) {
+    endpoint.average = sample;
+  } else {
+    const constant = sample > endpoint.average ? rise : fall;
+    const weight = Math.exp((endpoint.averagedAt - now) / constant);
+    endpoint.average = endpoint.average * weight + sample * (1 - weight);
+  }
+  endpoint.averagedAt = now;
+}
+
+/** The attempt is over without an answer that says anything about the endpoint. */
+export function release(endpoint: BalancedEndpoint): void {
+  if (endpoint.inFlight > 0) {
+    endpoint.inFlight = endpoint.inFlight - 1;
+  }
+}
+
+/** The endpoint refused the connection, or could not be reached: it is set aside for a while. */
+export function refused<E extends BalancedEndpoint>(pool: Pool<E>, endpoint: E, now: number): void {
+  release(endpoint);
+  if (endpoint.failures === 0) {
+    pool.ailing = pool.ailing + 1;
+  }
+  endpoint.failures = endpoint.failures + 1;
+  endpoint.retryAt = now + backOff(endpoint.failures);
+}
+
+/** A new endpoint begins with as many turns as the others had, so that it is not flooded. */
+export function fairStart(endpoints: readonly BalancedEndpoint[]): number {
+  let least = -1;
+  for (let i = 0; i < endpoints.length; i++) {
+    const taken = endpoints[i]!.taken;
+    if (least < 0 || taken < least) {
+      least = taken;
+    }
+  }
+  return least < 0 ? 0 : least;
+}

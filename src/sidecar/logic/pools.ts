@@ -1,0 +1,138 @@
+/** Pools of endpoints: made from the configuration, kept through its changes. */
+import type { Endpoint, LbMethod, Protocol } from "../../wire/messages.ts";
+import { fairStart } from "./balancer.ts";
+import { defaultMethod, mtlsMode, type Mesh, type MeshEndpoint, type MeshPool } from "./mesh.ts";
+import { findEdge } from "./statistics.ts";
+
+export interface PoolOptions {
+  readonly title: string;
+  readonly service: string;
+  readonly protocol: Protocol;
+}
+
+export function findPool(mesh: Mesh, target: string, options: PoolOptions): MeshPool {
+  let pool = mesh.pools[target];
+  if (pool === undefined || pool.protocol !== options.protocol) {
+    if (pool !== undefined) {
+      emptyPool(mesh, pool);
+    }
+    pool = {
+      title: options.title,
+      service: options.service,
+      protocol: options.protocol,
+      method: "least_time",
+      endpoints: [],
+      next: 0,
+      ailing: 0,
+      lastByte: false,
+    };
+    mesh.pools[target] = pool;
+  }
+  return pool;
+}
+
+/** What an endpoint must prove: nothing when this pod's own mode is `off`, or when it is this pod itself. */
+function requiredIdentity(mesh: Mesh, endpoint: Endpoint): string {
+  return mtlsMode(mesh) === "off" ? "" : endpoint.identity;
+}
+
+function newEndpoint(mesh: Mesh, pool: MeshPool, endpoint: Endpoint, taken: number): MeshEndpoint | undefined {
+  const identity = requiredIdentity(mesh, endpoint);
+  const id = mesh.world.endpoint(endpoint.address, endpoint.port, identity);
+  if (id === undefined) {
+    mesh.world.log("error", `${pool.title}: endpoint "${endpoint.address}" left out: it is not an IP address`);
+    return undefined;
+  }
+  const edge = findEdge(mesh.statistics, {
+    direction: "to",
+    protocol: pool.protocol,
+    workload: endpoint.workload,
+    service: pool.service,
+    pod: endpoint.pod,
+    mtls: identity !== "",
+    upstream: pool.title,
+    server: `${endpoint.address}:${endpoint.port}`,
+  });
+  edge.references = edge.references + 1;
+  return {
+    id,
+    address: endpoint.address,
+    port: endpoint.port,
+    identity,
+    pod: endpoint.pod,
+    workload: endpoint.workload,
+    pool,
+    edge,
+    inFlight: 0,
+    average: 0,
+    averagedAt: 0,
+    taken,
+    failures: 0,
+    retryAt: 0,
+  };
+}
+
+function dropEndpoint(mesh: Mesh, endpoint: MeshEndpoint): void {
+  endpoint.edge.references = endpoint.edge.references - 1;
+  delete mesh.endpoints[endpoint.id];
+  mesh.world.release(endpoint.id);
+}
+
+function sameEndpoint(mesh: Mesh, present: MeshEndpoint, wanted: Endpoint): boolean {
+  return (
+    present.address === wanted.address &&
+    present.port === wanted.port &&
+    present.identity === requiredIdentity(mesh, wanted) &&
+    present.pod === wanted.pod
+  );
+}
+
+/** Makes the pool's endpoints those of the configuration; endpoints that stay keep what is known of them. */
+export function fillPool(
+  mesh: Mesh,
+  pool: MeshPool,
+  wanted: readonly Endpoint[],
+  balancing: LbMethod | undefined,
+): void {
+  pool.method = balancing ?? defaultMethod(mesh);
+  pool.lastByte =
+    pool.method === "least_time last_byte" ||
+    pool.method === "least_time last_byte inflight" ||
+    pool.method === "random two least_time=last_byte";
+  const before = pool.endpoints;
+  const start = fairStart(before);
+  const after: MeshEndpoint[] = [];
+  const kept: Record<number, boolean> = {};
+  for (let i = 0; i < wanted.length; i++) {
+    const endpoint = wanted[i]!;
+    let found: MeshEndpoint | undefined;
+    for (let j = 0; j < before.length && found === undefined; j++) {
+      if (sameEndpoint(mesh, before[j]!, endpoint)) {
+        found = before[j];
+      }
+    }
+    found ??= newEndpoint(mesh, pool, endpoint, start);
+    if (found !== undefined) {
+      kept[found.id] = true;
+      mesh.endpoints[found.id] = found;
+      after.push(found);
+    }
+  }
+  pool.ailing = 0;
+  for (let i = 0; i < after.length; i++) {
+    if (after[i]!.failures > 0) {
+      pool.ailing = pool.ailing + 1;
+    }
+  }
+  pool.endpoints = after;
+  for (let i = 0; i < before.length; i++) {
+    const endpoint = before[i]!;
+    if (kept[endpoint.id] !== true) {
+      dropEndpoint(mesh, endpoint);
+    }
+  }
+}
+
+export function emptyPool(mesh: Mesh, pool: MeshPool): void {
+  fillPool(mesh, pool, [], pool.method);
+}

@@ -1,0 +1,127 @@
+/** What an answer or a message from NATS changes. */
+import { completeKey } from "../../wire/keys.ts";
+import { wireVersion, type Protocol, type WorkloadMessage } from "../../wire/messages.ts";
+import { forget, refresh, refreshAll } from "./destinations.ts";
+import { drop, takeWaiters, unused, type Key } from "./keys.ts";
+import type { Mesh } from "./mesh.ts";
+
+/** Seconds after which a key that traffic does not need any more is dropped. */
+export const unusedAfter = 600;
+
+/** Where a value came from: the answer to a request, or a message on the key's subject. */
+export type Source = "answer" | "message";
+
+function versionOf(value: unknown): unknown {
+  return typeof value === "object" && value !== undefined && value !== null
+    ? (value as { version?: unknown }).version
+    : undefined;
+}
+
+function apply(mesh: Mesh, key: Key): void {
+  mesh.changedAt = mesh.world.now();
+  if (key.name === mesh.settingsKey) {
+    applySettings(mesh, key.value as WorkloadMessage | undefined);
+  } else {
+    refresh(mesh, key);
+  }
+}
+
+function applySettings(mesh: Mesh, settings: WorkloadMessage | undefined): void {
+  if (settings === undefined) {
+    return;
+  }
+  mesh.settings = settings;
+  const own: Record<number, Protocol> = {};
+  for (let i = 0; i < settings.ports.length; i++) {
+    own[settings.ports[i]!.port] = settings.ports[i]!.protocol;
+  }
+  mesh.ownPorts = own;
+  mesh.world.configure(settings);
+  refreshAll(mesh);
+}
+
+function tellWaiters(mesh: Mesh, key: Key): void {
+  const waiters: number[] = [];
+  takeWaiters(key, waiters);
+  for (let i = 0; i < waiters.length; i++) {
+    mesh.world.resume(waiters[i]!);
+  }
+}
+
+/** The key has this value now. A value that cannot be read leaves the last one in force. */
+export function present(mesh: Mesh, key: Key, value: unknown, source: Source): void {
+  if (source === "answer" && key.fresher) {
+    return;
+  }
+  key.fresher = source === "message";
+  if (versionOf(value) === wireVersion) {
+    key.value = value;
+    key.state = "present";
+    apply(mesh, key);
+  } else {
+    mesh.world.log("error", `value of "${key.name}" ignored: it cannot be read or is of another version`);
+    if (key.state === "asked") {
+      key.state = "absent";
+    }
+  }
+  tellWaiters(mesh, key);
+}
+
+/**
+ * The key has no value. `removed`: the bucket says so with a marker. Otherwise it just is not there, which means
+ * something only when the bucket is complete: storage may have been lost and not been filled yet.
+ */
+export function absent(mesh: Mesh, key: Key, removed: boolean, source: Source): void {
+  if (source === "answer" && key.fresher) {
+    return;
+  }
+  key.fresher = source === "message";
+  const had = key.value !== undefined;
+  if (had && !removed && !mesh.keys.complete) {
+    tellWaiters(mesh, key);
+    return;
+  }
+  if (!had && !removed && !mesh.keys.complete && source === "answer") {
+    // a bucket that is not filled yet: wait for the value, or for the time-out
+    return;
+  }
+  key.state = "absent";
+  key.value = undefined;
+  if (had) {
+    apply(mesh, key);
+  }
+  tellWaiters(mesh, key);
+}
+
+/** The marker of completeness came or went. True: what is absent must be asked again. */
+export function completeness(mesh: Mesh, key: Key, complete: boolean): boolean {
+  const before = mesh.keys.complete;
+  mesh.keys.complete = complete;
+  key.state = complete ? "present" : "absent";
+  return complete && !before;
+}
+
+/** Gives up on keys that were asked for before `before` (seconds), so that nothing waits without end. */
+export function giveUp(mesh: Mesh, before: number): void {
+  for (const name in mesh.keys.byName) {
+    const key = mesh.keys.byName[name]!;
+    if (key.state === "asked" && key.askedAt <= before && key.name !== completeKey) {
+      key.state = "unanswered";
+      tellWaiters(mesh, key);
+    }
+  }
+}
+
+/** Drops what was long unused; returns the names that need not be followed any more. */
+export function dropUnused(mesh: Mesh, now: number): string[] {
+  const names: string[] = [];
+  const keys = unused(mesh.keys, now - unusedAfter);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    if (forget(mesh, key)) {
+      drop(mesh.keys, key);
+      names.push(key.name);
+    }
+  }
+  return names;
+}

@@ -1,0 +1,226 @@
+/** Composition root of a worker: what nginx calls, and the threads that talk to NATS and the Workload API. */
+import { inboxPrefix, statisticsSubject, workloadKey } from "../../wire/keys.ts";
+import { wireVersion } from "../../wire/messages.ts";
+import { environment, spiffeId, controlPlaneNamespace, natsServiceAccount } from "../../wire/sidecar.ts";
+import { createNats, followNats, publish, unfollow, wake, type Nats } from "../host/nats.ts";
+import { followIdentity, type IdentityState } from "../host/workload-api.ts";
+import { createWorld } from "../host/world.ts";
+import { admit, forgetCallers, incoming, incomingClosed, peer, served } from "../logic/incoming.ts";
+import { need } from "../logic/keys.ts";
+import { createMesh, type Mesh } from "../logic/mesh.ts";
+import { choose, failed, finished, outgoing, outgoingClosed, reason } from "../logic/outgoing.ts";
+import { dropUnused, giveUp } from "../logic/settle.ts";
+import { edgeStatistics } from "../logic/publication.ts";
+import { prune } from "../logic/statistics.ts";
+
+const native = require("mesh.native");
+const cjson = require("cjson.safe");
+const semaphores = require("ngx.semaphore");
+
+/** Seconds that first traffic to an unknown destination waits for its key at most. */
+const patience = 1;
+/** Callers and edges without connections that are remembered at most. */
+const remembered = 1000;
+
+export interface Worker {
+  readonly mesh: Mesh;
+  readonly nats: Nats;
+  readonly identity: IdentityState;
+  readonly startedAt: number;
+  readonly podName: string;
+  readonly podNamespace: string;
+  readonly serviceAccount: string;
+  readonly kind: string;
+  readonly workload: string;
+  /** Wakes the thread that looks after time-outs. */
+  readonly tick: Semaphore;
+  publishedTotal: number;
+}
+
+function fromEnvironment(name: string, otherwise: string): string {
+  const value = os.getenv(name);
+  return value === undefined || value === "" ? otherwise : value;
+}
+
+function createWorker(): Worker {
+  const podName = fromEnvironment(environment.podName, "unknown");
+  const podNamespace = fromEnvironment(environment.podNamespace, "default");
+  const serviceAccount = fromEnvironment(environment.serviceAccount, "default");
+  const ownAddress = fromEnvironment(environment.podAddress, "");
+  const owner = fromEnvironment(environment.workload, `pod/${podName}`);
+  const [kind, workload] = string.match(owner, "^([^/]+)/(.+)$");
+  const [tick] = semaphores.new();
+  let nats: Nats | undefined;
+  const world = createWorld(() => {
+    if (nats !== undefined) {
+      wake(nats);
+    }
+    if (tick.count() <= 0) {
+      tick.post(1);
+    }
+  });
+  const mesh = createMesh(world, workloadKey(podNamespace, kind ?? "pod", workload ?? podName), ownAddress);
+  const random = `${ngx.worker.pid()}-${math.floor(math.random() * 1e9)}`;
+  const inbox = `${inboxPrefix(podNamespace, serviceAccount)}.${random}`;
+  nats = createNats(mesh, `${podNamespace}/${podName}`, inbox);
+  return {
+    mesh,
+    nats,
+    identity: { spiffeId: "", expiresAt: 0, updatedAt: 0, updates: 0, error: "no answer yet" },
+    startedAt: ngx.time(),
+    podName,
+    podNamespace,
+    serviceAccount,
+    kind: kind ?? "pod",
+    workload: workload ?? podName,
+    tick,
+    publishedTotal: 0,
+  };
+}
+
+/** In the order of the enumeration in src/sidecar/module/ngx_mesh_logic.c. */
+function register(mesh: Mesh): void {
+  native.register(
+    (address, port, waiter) => {
+      const decision = outgoing(mesh, address, port, waiter);
+      return $multi(decision.action, decision.destination);
+    },
+    (source, port, waiter) => {
+      const admission = incoming(mesh, source, port, waiter);
+      return $multi(admission.action, admission.expected);
+    },
+    (destination, edge) => {
+      if (destination >= 0) {
+        outgoingClosed(mesh, destination);
+      }
+      if (edge >= 0) {
+        incomingClosed(mesh, edge);
+      }
+    },
+    (destination, request, previous, now) => choose(mesh, destination, request, previous, now),
+    (_destination, endpoint, cannotConnect, now) => failed(mesh, endpoint, cannotConnect, now),
+    (destination, endpoint, held, status, connect, firstByte, total, sent, received, now) =>
+      finished(mesh, destination, endpoint, held, status, connect, firstByte, total, sent, received, now),
+    (address, port, identity) => peer(mesh, address, port, identity),
+    (edge) => admit(mesh, edge),
+    (edge, _endpoint, status, total, sent, received) => served(mesh, edge, status, total, sent, received),
+    (destination, code) => reason(mesh, destination, code),
+  );
+}
+
+function setNats(): void {
+  const address = fromEnvironment(environment.nats, "");
+  const domain = fromEnvironment(environment.trustDomain, "example.org");
+  const identity = fromEnvironment(
+    environment.natsIdentity,
+    spiffeId(domain, controlPlaneNamespace, natsServiceAccount),
+  );
+  const [host, port] = string.match(address, "^(.*):(%d+)$");
+  const endpoint = host === undefined ? undefined : native.endpoint(host, tonumber(port) ?? 0, identity);
+  if (endpoint === undefined) {
+    ngx.log(ngx.ERR, `mesh: ${environment.nats} is "${address}": it must be an IP address and a port`);
+    return;
+  }
+  native.nats(endpoint);
+}
+
+/** Publishes the counters when any changed. */
+function publishStatistics(worker: Worker): void {
+  const statistics = worker.mesh.statistics;
+  if (statistics.total === worker.publishedTotal || worker.nats.state.state !== "connected") {
+    return;
+  }
+  const edges = [];
+  for (let i = 0; i < statistics.edges.length; i++) {
+    if (statistics.edges[i]!.total > 0) {
+      edges.push(edgeStatistics(statistics.edges[i]!));
+    }
+  }
+  const payload = cjson.encode({
+    version: wireVersion,
+    namespace: worker.podNamespace,
+    pod: worker.podName,
+    workload: { namespace: worker.podNamespace, kind: worker.kind, name: worker.workload },
+    worker: ngx.worker.id(),
+    startedAt: worker.startedAt,
+    edges,
+  });
+  if (payload !== undefined) {
+    publish(worker.nats, statisticsSubject(worker.podNamespace, worker.serviceAccount, worker.podName), payload);
+    worker.publishedTotal = statistics.total;
+  }
+}
+
+function statisticsLoop(worker: Worker): void {
+  while (!ngx.worker.exiting()) {
+    const settings = worker.mesh.settings;
+    ngx.sleep(settings === undefined ? 1 : settings.statisticsInterval);
+    publishStatistics(worker);
+  }
+}
+
+/** Time-outs while something waits; housekeeping now and then. */
+function maintenanceLoop(worker: Worker): void {
+  let kept = ngx.time();
+  while (!ngx.worker.exiting()) {
+    const [woken] = worker.tick.wait(30);
+    if (woken !== undefined) {
+      ngx.sleep(patience / 2);
+      giveUp(worker.mesh, ngx.time() - patience);
+      if (isAsking(worker.mesh)) {
+        worker.tick.post(1);
+      }
+      if (worker.mesh.keys.toAsk.length > 0) {
+        wake(worker.nats);
+      }
+    }
+    if (ngx.time() - kept >= 30) {
+      kept = ngx.time();
+      const names = dropUnused(worker.mesh, kept);
+      for (let i = 0; i < names.length; i++) {
+        unfollow(worker.nats, names[i]!);
+      }
+      forgetCallers(worker.mesh, remembered);
+      prune(worker.mesh.statistics, remembered);
+    }
+  }
+}
+
+function isAsking(mesh: Mesh): boolean {
+  for (const name in mesh.keys.byName) {
+    if (mesh.keys.byName[name]!.waiters.length > 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+let current: Worker | undefined;
+
+/** The worker that this state belongs to; undefined before `start`. */
+export function worker(): Worker | undefined {
+  return current;
+}
+
+/** Called by `init_worker_by_lua`. */
+export function start(): void {
+  math.randomseed(ngx.worker.pid() * 1000 + (ngx.now() % 1000) * 1000);
+  const created = createWorker();
+  current = created;
+  register(created.mesh);
+  setNats();
+  need(created.mesh.keys, created.mesh.settingsKey, -1, ngx.time(), true);
+  ngx.timer.at(0, (premature) => {
+    if (premature) {
+      return;
+    }
+    const identityReady = () => created.identity.updates > 0;
+    const threads = [
+      ngx.thread.spawn(() => followIdentity(created.identity, () => created.tick.post(1))),
+      ngx.thread.spawn(() => followNats(created.nats, identityReady)),
+      ngx.thread.spawn(() => statisticsLoop(created)),
+      ngx.thread.spawn(() => maintenanceLoop(created)),
+    ];
+    ngx.thread.wait(...threads);
+  });
+}
