@@ -1,0 +1,67 @@
+/** How the control plane's own programs connect to the NATS server. */
+
+import type { NodeConnectionOptions } from "@nats-io/transport-node";
+import type { PeerCertificate, TLSSocketOptions } from "node:tls";
+import { inboxPrefix } from "../wire/keys.ts";
+import { controlPlaneNamespace, natsServiceAccount, spiffeId } from "../wire/sidecar.ts";
+import { certificatesToPem, privateKeyToPem } from "./der.ts";
+import type { WorkloadIdentity } from "./workload-client.ts";
+
+export interface NatsClientSettings {
+  /** `host:port`. */
+  readonly server: string;
+  readonly trustDomain: string;
+  /** Service account of this program, in the control plane's namespace. */
+  readonly serviceAccount: string;
+  /** Asked at each attempt to connect, so that a reconnect uses the newest SVID and bundle. */
+  readonly identity: () => WorkloadIdentity;
+}
+
+type TlsSettings = NonNullable<NodeConnectionOptions["tls"]> &
+  Pick<TLSSocketOptions, "minVersion" | "ca"> & {
+    checkServerIdentity(host: string, certificate: PeerCertificate): Error | undefined;
+  };
+
+/**
+ * Options for `connect` of @nats-io/transport-node, which tries for ever. The transport reads `cert`, `key` and `ca`
+ * anew at each attempt and hands the rest to `tls.connect`; the server must present the SPIFFE ID of the NATS server.
+ */
+export function natsConnectionOptions(settings: NatsClientSettings): NodeConnectionOptions {
+  const expected = spiffeId(settings.trustDomain, controlPlaneNamespace, natsServiceAccount);
+  const tls: TlsSettings = {
+    handshakeFirst: true,
+    minVersion: "TLSv1.3",
+    get cert() {
+      return certificatesToPem(settings.identity().certificates);
+    },
+    get key() {
+      return privateKeyToPem(settings.identity().key.reveal());
+    },
+    get ca() {
+      return certificatesToPem(settings.identity().bundle);
+    },
+    checkServerIdentity: (_host, certificate) => checkSpiffeId(certificate, expected),
+  };
+  return {
+    servers: settings.server,
+    name: settings.serviceAccount,
+    inboxPrefix: inboxPrefix(controlPlaneNamespace, settings.serviceAccount),
+    tls,
+    ignoreClusterUpdates: true,
+    waitOnFirstConnect: true,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitterTLS: 250,
+    // The transport gives up on a user that was refused twice; permissions may come later here.
+    ignoreAuthErrorAbort: true,
+    pingInterval: 10_000,
+    maxPingOut: 2,
+  };
+}
+
+/** The SVID's only name must be the expected one (X509-SVID, section 2: exactly one URI). */
+function checkSpiffeId(certificate: PeerCertificate, expected: string): Error | undefined {
+  return certificate.subjectaltname === `URI:${expected}`
+    ? undefined
+    : new Error(`the NATS server presents ${certificate.subjectaltname ?? "no name"}, not ${expected}`);
+}
