@@ -12,6 +12,8 @@ static ngx_int_t ngx_http_mesh_connection_variable(ngx_http_request_t *r, ngx_ht
     uintptr_t data);
 static ngx_int_t ngx_http_mesh_client_cert_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data);
+static ngx_int_t ngx_http_mesh_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data);
 static ngx_int_t ngx_http_mesh_no_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_mesh_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mesh_postconfiguration(ngx_conf_t *cf);
@@ -107,6 +109,8 @@ ngx_module_t  ngx_http_mesh_module = {
 static ngx_http_variable_t  ngx_http_mesh_variables[] = {
     /* Connection header for the upstream: "upgrade" or none */
     { ngx_string("mesh_connection"), NULL, ngx_http_mesh_connection_variable, 0, 0, 0 },
+    /* Host header for the upstream: the client's, or for HTTP/1.0 without one the original destination */
+    { ngx_string("mesh_host"), NULL, ngx_http_mesh_host_variable, 0, 0, 0 },
     /* value of X-Forwarded-Client-Cert: who calls, empty for plain text */
     { ngx_string("mesh_client_cert"), NULL, ngx_http_mesh_client_cert_variable, 0, 0, 0 },
     /* stands for the certificate in `listen … ssl` servers, which take it from the module */
@@ -379,6 +383,43 @@ ngx_http_mesh_connection_variable(ngx_http_request_t *r, ngx_http_variable_value
         v->data = (u_char *) "";
         v->len = 0;
     }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char               *p;
+    ngx_http_mesh_ctx_t  *ctx;
+
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    if (r->headers_in.host) {
+        v->data = r->headers_in.host->value.data;
+        v->len = r->headers_in.host->value.len;
+        return NGX_OK;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_mesh_module);
+
+    if (ctx == NULL || !ctx->connection->captured) {
+        v->data = (u_char *) "";
+        v->len = 0;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_SOCKADDR_STRLEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->data = p;
+    v->len = ngx_sock_ntop((struct sockaddr *) &ctx->connection->original, sizeof(struct sockaddr_storage), p,
+                           NGX_SOCKADDR_STRLEN, 1);
 
     return NGX_OK;
 }

@@ -17,10 +17,14 @@ typedef struct {
     ngx_http_request_t    *request;
     ngx_http_mesh_ctx_t   *ctx;
     ngx_mesh_endpoint_t   *endpoint;        /* referenced while it is set */
+    ngx_int_t            (*process_header)(ngx_http_request_t *r);
+    ngx_int_t            (*reinit_request)(ngx_http_request_t *r);
 } ngx_http_mesh_peer_t;
 
 
 static ngx_int_t ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us);
+static ngx_int_t ngx_http_mesh_reinit_request(ngx_http_request_t *r);
+static ngx_int_t ngx_http_mesh_process_header(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data);
 static void ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state);
 static ngx_int_t ngx_http_mesh_set_session(ngx_peer_connection_t *pc, void *data);
@@ -66,7 +70,87 @@ ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     pc->save_session = ngx_http_mesh_save_session;
     pc->tries = NGX_MESH_TRIES;
 
+    if (r->stream == NULL) {
+        mp->process_header = r->upstream->process_header;
+        mp->reinit_request = r->upstream->reinit_request;
+        r->upstream->process_header = ngx_http_mesh_process_header;
+        r->upstream->reinit_request = ngx_http_mesh_reinit_request;
+    }
+
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_mesh_reinit_request(ngx_http_request_t *r)
+{
+    ngx_int_t              rc;
+    ngx_http_mesh_peer_t  *mp;
+
+    mp = r->upstream->peer.data;
+
+    rc = mp->reinit_request(r);
+
+    r->upstream->process_header = ngx_http_mesh_process_header;
+
+    return rc;
+}
+
+
+/*
+ * Interim responses (RFC 9110, section 15.2), which nginx takes for final ones: handed on to clients that understand
+ * them, but for 100, which nginx answers itself. Runs until the final response begins.
+ */
+static ngx_int_t
+ngx_http_mesh_process_header(ngx_http_request_t *r)
+{
+    u_char                *p, *end;
+    size_t                 len;
+    ngx_buf_t             *b;
+    ngx_connection_t      *c;
+    ngx_http_mesh_peer_t  *mp;
+
+    mp = r->upstream->peer.data;
+    b = &r->upstream->buffer;
+    c = r->connection;
+
+    for ( ;; ) {
+        len = ngx_min((size_t) (b->last - b->pos), sizeof("HTTP/1.1 1") - 1);
+
+        if (ngx_memcmp(b->pos, "HTTP/1.1 1", len) != 0) {
+            break;
+        }
+
+        if (b->last - b->pos < (ssize_t) (sizeof("HTTP/1.1 1xx") - 1)) {
+            return NGX_AGAIN;
+        }
+
+        p = b->pos + sizeof("HTTP/1.1 1") - 1;
+
+        if (p[0] == '0' && p[1] == '1') {
+            break;                          /* 101 is final */
+        }
+
+        end = ngx_strlcasestrn(b->pos, b->last, (u_char *) CRLF CRLF, 4 - 1);
+
+        if (end == NULL) {
+            return NGX_AGAIN;
+        }
+
+        end += 4;
+
+        if (!(p[0] == '0' && p[1] == '0') && r->http_version == NGX_HTTP_VERSION_11 && !c->buffered
+            && c->send(c, b->pos, end - b->pos) != end - b->pos)
+        {
+            return NGX_ERROR;
+        }
+
+        b->pos = end;
+    }
+
+    r->upstream->process_header = mp->process_header;
+
+    return r->upstream->process_header(r);
 }
 
 
