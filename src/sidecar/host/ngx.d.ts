@@ -37,7 +37,11 @@ interface Ngx {
     exiting(this: void): boolean;
   };
   readonly timer: {
-    at(this: void, delay: number, callback: (premature: boolean) => void): LuaMultiReturn<[boolean, string | undefined]>;
+    at(
+      this: void,
+      delay: number,
+      callback: (premature: boolean) => void,
+    ): LuaMultiReturn<[boolean, string | undefined]>;
   };
   readonly thread: {
     spawn(this: void, body: () => void): Thread;
@@ -46,7 +50,12 @@ interface Ngx {
   };
   readonly socket: { tcp(this: void): TcpSocket };
   readonly re: {
-    match(this: void, subject: string, pattern: string, options: string): LuaMultiReturn<[string[] | undefined, string | undefined]>;
+    match(
+      this: void,
+      subject: string,
+      pattern: string,
+      options: string,
+    ): LuaMultiReturn<[string[] | undefined, string | undefined]>;
   };
   time(): number;
   now(): number;

@@ -42,7 +42,10 @@ export function fieldsOf(bytes: string): Field[] | undefined {
       if (afterValue + value - 1 > bytes.length) {
         return undefined;
       }
-      fields.push({ number: math.floor(tag / 8), bytes: string.sub(bytes, afterValue, afterValue + value - 1) });
+      fields.push({
+        number: math.floor(tag / 8),
+        bytes: string.sub(bytes, afterValue, afterValue + value - 1),
+      });
       at = afterValue + value;
     } else if (kind === 0) {
       at = afterValue;

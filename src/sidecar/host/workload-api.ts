@@ -54,7 +54,9 @@ function readSvid(bytes: string): Svid | undefined {
       svid.bundle = field.bytes;
     }
   }
-  return svid.spiffeId !== "" && svid.chain !== "" && svid.key !== "" && svid.bundle !== "" ? svid : undefined;
+  return svid.spiffeId !== "" && svid.chain !== "" && svid.key !== "" && svid.bundle !== ""
+    ? svid
+    : undefined;
 }
 
 function trustDomainOf(spiffeId: string): string {

@@ -14,7 +14,7 @@ export interface BalancedEndpoint {
   /** Moving average of response times; 0 before the first. */
   average: number;
   averagedAt: number;
-  /** How often it was taken; decides between equals. */
+  /** The pool's turn in which it was taken last; equals take turns. */
   taken: number;
   /** Consecutive failed attempts to connect. */
   failures: number;
@@ -25,8 +25,10 @@ export interface BalancedEndpoint {
 export interface Pool<E extends BalancedEndpoint> {
   method: LbMethod;
   endpoints: E[];
-  /** Next position of `round_robin` and of scans. */
+  /** Next position of `round_robin`. */
   next: number;
+  /** Counts what was taken. */
+  turn: number;
   /** How many endpoints have failures; with 0 nothing needs to be skipped. */
   ailing: number;
 }
@@ -56,7 +58,8 @@ function usable(endpoint: BalancedEndpoint, now: number): boolean {
   return endpoint.failures === 0 || now >= endpoint.retryAt;
 }
 
-function lessTaken<E extends BalancedEndpoint>(a: E, b: E): E {
+/** Not by how often, or one that was away for a while would be flooded when it comes back. */
+function longerAgo<E extends BalancedEndpoint>(a: E, b: E): E {
   return b.taken < a.taken ? b : a;
 }
 
@@ -69,18 +72,23 @@ function sooner<E extends BalancedEndpoint>(a: E, b: E, now: number): E {
   if (scoreB > scoreA * tolerance) {
     return a;
   }
-  return lessTaken(a, b);
+  return longerAgo(a, b);
 }
 
 function lessBusy<E extends BalancedEndpoint>(a: E, b: E): E {
   if (a.inFlight !== b.inFlight) {
     return a.inFlight < b.inFlight ? a : b;
   }
-  return lessTaken(a, b);
+  return longerAgo(a, b);
 }
 
 /** The first usable endpoint from `position` on, other than `except`. */
-function scan<E extends BalancedEndpoint>(pool: Pool<E>, position: number, except: number, now: number): E | undefined {
+function scan<E extends BalancedEndpoint>(
+  pool: Pool<E>,
+  position: number,
+  except: number,
+  now: number,
+): E | undefined {
   const endpoints = pool.endpoints;
   const count = endpoints.length;
   for (let i = 0; i < count; i++) {
@@ -106,7 +114,11 @@ function roundRobin<E extends BalancedEndpoint>(pool: Pool<E>, except: number, n
   return undefined;
 }
 
-function leastConnections<E extends BalancedEndpoint>(pool: Pool<E>, except: number, now: number): E | undefined {
+function leastConnections<E extends BalancedEndpoint>(
+  pool: Pool<E>,
+  except: number,
+  now: number,
+): E | undefined {
   let best: E | undefined;
   const endpoints = pool.endpoints;
   for (let i = 0; i < endpoints.length; i++) {
@@ -150,7 +162,9 @@ function drawTwo<E extends BalancedEndpoint>(
   if (a === undefined || b === undefined || a.id === b.id) {
     return a;
   }
-  return pool.method === "random two" || pool.method === "random two least_conn" ? lessBusy(a, b) : sooner(a, b, now);
+  return pool.method === "random two" || pool.method === "random two least_conn"
+    ? lessBusy(a, b)
+    : sooner(a, b, now);
 }
 
 /** By method; undefined when every endpoint is set aside. */
@@ -197,7 +211,8 @@ export function take<E extends BalancedEndpoint>(
     }
   }
   endpoint.inFlight = endpoint.inFlight + 1;
-  endpoint.taken = endpoint.taken + 1;
+  pool.turn = pool.turn + 1;
+  endpoint.taken = pool.turn;
   if (endpoint.failures > 0) {
     endpoint.retryAt = now + backOff(endpoint.failures);
   }
@@ -213,7 +228,12 @@ function backOff(failures: number): number {
 }
 
 /** The endpoint answered after `sample` microseconds. */
-export function answered<E extends BalancedEndpoint>(pool: Pool<E>, endpoint: E, sample: number, now: number): void {
+export function answered<E extends BalancedEndpoint>(
+  pool: Pool<E>,
+  endpoint: E,
+  sample: number,
+  now: number,
+): void {
   release(endpoint);
   if (endpoint.failures > 0) {
     endpoint.failures = 0;
@@ -244,16 +264,4 @@ export function refused<E extends BalancedEndpoint>(pool: Pool<E>, endpoint: E, 
   }
   endpoint.failures = endpoint.failures + 1;
   endpoint.retryAt = now + backOff(endpoint.failures);
-}
-
-/** A new endpoint begins with as many turns as the others had, so that it is not flooded. */
-export function fairStart(endpoints: readonly BalancedEndpoint[]): number {
-  let least = -1;
-  for (let i = 0; i < endpoints.length; i++) {
-    const taken = endpoints[i]!.taken;
-    if (least < 0 || taken < least) {
-      least = taken;
-    }
-  }
-  return least < 0 ? 0 : least;
 }

@@ -3,7 +3,15 @@
  * that they are made from changes, dropped when long unused.
  */
 import { serviceKey } from "../../wire/keys.ts";
-import type { Backend, Endpoint, PodAddress, Protocol, Route, ServiceMessage, ServicePort } from "../../wire/messages.ts";
+import type {
+  Backend,
+  Endpoint,
+  PodAddress,
+  Protocol,
+  Route,
+  ServiceMessage,
+  ServicePort,
+} from "../../wire/messages.ts";
 import { need, type Key } from "./keys.ts";
 import type { Destination, Mesh, MeshPool } from "./mesh.ts";
 import { emptyPool, fillPool, findPool } from "./pools.ts";
@@ -70,14 +78,21 @@ function poolOfService(mesh: Mesh, message: ServiceMessage, port: ServicePort, p
 }
 
 /** A backend's pool, or undefined while its key has not come (`waiter` is told) or when there is no such port. */
-function poolOfBackend(mesh: Mesh, backend: Backend, protocol: Protocol, waiter: number): MeshPool | "wait" | undefined {
+function poolOfBackend(
+  mesh: Mesh,
+  backend: Backend,
+  protocol: Protocol,
+  waiter: number,
+): MeshPool | "wait" | undefined {
   const key = need(mesh.keys, serviceKey(backend.namespace, backend.name), waiter, mesh.world.now(), false);
   if (key.state === "asked") {
     return "wait";
   }
   const message = key.value as ServiceMessage | undefined;
   const port = message === undefined ? undefined : servicePort(message, backend.port);
-  return message === undefined || port === undefined ? undefined : poolOfService(mesh, message, port, protocol);
+  return message === undefined || port === undefined
+    ? undefined
+    : poolOfService(mesh, message, port, protocol);
 }
 
 function weighted(
@@ -148,7 +163,12 @@ export function serviceDestination(
   if (rules === "wait") {
     return "wait";
   }
-  const destination = findDestination(mesh, key.name, port, poolOfService(mesh, message, found, found.protocol));
+  const destination = findDestination(
+    mesh,
+    key.name,
+    port,
+    poolOfService(mesh, message, found, found.protocol),
+  );
   destination.rules = rules;
   return destination;
 }
@@ -231,7 +251,12 @@ export function refresh(mesh: Mesh, key: Key): void {
     const own = mesh.keys.byName[destination.key];
     if (destination.key === key.name) {
       refreshOwn(mesh, destination, key);
-    } else if (own !== undefined && own.state === "present" && isService(own.value) && routesTo(key, own.value)) {
+    } else if (
+      own !== undefined &&
+      own.state === "present" &&
+      isService(own.value) &&
+      routesTo(key, own.value)
+    ) {
       refreshService(mesh, destination, own.value);
     }
   }
@@ -249,7 +274,11 @@ function refreshOwn(mesh: Mesh, destination: Destination, key: Key): void {
   const pod = key.value as PodAddress;
   const old = destination.pool.endpoints[0];
   const address = old === undefined ? undefined : old.address;
-  if (pod.kind !== "pod" || podProtocol(pod, destination.port) !== destination.protocol || address === undefined) {
+  if (
+    pod.kind !== "pod" ||
+    podProtocol(pod, destination.port) !== destination.protocol ||
+    address === undefined
+  ) {
     leaveEmpty(mesh, destination);
     return;
   }
@@ -280,7 +309,12 @@ function inUse(mesh: Mesh, key: Key): boolean {
       if (destination.references > 0) {
         return true;
       }
-    } else if (own !== undefined && own.state === "present" && isService(own.value) && routesTo(key, own.value)) {
+    } else if (
+      own !== undefined &&
+      own.state === "present" &&
+      isService(own.value) &&
+      routesTo(key, own.value)
+    ) {
       return true;
     }
   }

@@ -23,7 +23,11 @@ function labelsOf(edge: Edge): string {
     const workload = edge.workload;
     if (workload !== undefined) {
       labels.push(label("dst_namespace", workload.namespace));
-      if (workload.kind === "deployment" || workload.kind === "statefulset" || workload.kind === "daemonset") {
+      if (
+        workload.kind === "deployment" ||
+        workload.kind === "statefulset" ||
+        workload.kind === "daemonset"
+      ) {
         labels.push(label(`dst_${workload.kind}`, workload.name));
       }
     }

@@ -1,5 +1,11 @@
 /** Everything that one worker knows and decides with. The parts that change it are in the files beside this one. */
-import type { LbMethod, MtlsMode, Protocol, WorkloadMessage, WorkloadReference } from "../../wire/messages.ts";
+import type {
+  LbMethod,
+  MtlsMode,
+  Protocol,
+  WorkloadMessage,
+  WorkloadReference,
+} from "../../wire/messages.ts";
 import type { BalancedEndpoint, Pool } from "./balancer.ts";
 import { createKeys, type Keys } from "./keys.ts";
 import type { RequestView, RouteRule } from "./route.ts";

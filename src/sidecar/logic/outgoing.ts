@@ -26,7 +26,9 @@ function isSidecarPort(port: number): boolean {
 
 /** Ports of a pod that its own capture leaves alone: they are the sidecar's, in plain HTTP. */
 function isControlPort(port: number): boolean {
-  return port === ports.status || port === ports.metrics || port === ports.httpProbes || port === ports.httpsProbes;
+  return (
+    port === ports.status || port === ports.metrics || port === ports.httpProbes || port === ports.httpsProbes
+  );
 }
 
 /** An address that no key knows: an unknown Service, or the outside. */
@@ -76,7 +78,13 @@ function resolveService(
 }
 
 /** A headless Service with a route of its own is reached by its pods' addresses, yet routed. */
-function resolvePod(mesh: Mesh, key: Key, address: string, port: number, waiter: number): Destination | "wait" {
+function resolvePod(
+  mesh: Mesh,
+  key: Key,
+  address: string,
+  port: number,
+  waiter: number,
+): Destination | "wait" {
   const pod = key.value as PodAddress;
   for (let i = 0; i < pod.ports.length; i++) {
     const headless = pod.ports[i]!.headless;
@@ -90,7 +98,13 @@ function resolvePod(mesh: Mesh, key: Key, address: string, port: number, waiter:
   return podDestination(mesh, key, address, port);
 }
 
-function resolve(mesh: Mesh, key: Key, address: string, port: number, waiter: number): Destination | "wait" | undefined {
+function resolve(
+  mesh: Mesh,
+  key: Key,
+  address: string,
+  port: number,
+  waiter: number,
+): Destination | "wait" | undefined {
   const value = key.value as AddressMessage;
   if (value.kind === "service") {
     const service: ServiceAddress = value;

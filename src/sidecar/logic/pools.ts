@@ -1,6 +1,5 @@
 /** Pools of endpoints: made from the configuration, kept through its changes. */
 import type { Endpoint, LbMethod, Protocol } from "../../wire/messages.ts";
-import { fairStart } from "./balancer.ts";
 import { defaultMethod, mtlsMode, type Mesh, type MeshEndpoint, type MeshPool } from "./mesh.ts";
 import { findEdge } from "./statistics.ts";
 
@@ -23,6 +22,7 @@ export function findPool(mesh: Mesh, target: string, options: PoolOptions): Mesh
       method: "least_time",
       endpoints: [],
       next: 0,
+      turn: 0,
       ailing: 0,
       lastByte: false,
     };
@@ -36,11 +36,14 @@ function requiredIdentity(mesh: Mesh, endpoint: Endpoint): string {
   return mtlsMode(mesh) === "off" ? "" : endpoint.identity;
 }
 
-function newEndpoint(mesh: Mesh, pool: MeshPool, endpoint: Endpoint, taken: number): MeshEndpoint | undefined {
+function newEndpoint(mesh: Mesh, pool: MeshPool, endpoint: Endpoint): MeshEndpoint | undefined {
   const identity = requiredIdentity(mesh, endpoint);
   const id = mesh.world.endpoint(endpoint.address, endpoint.port, identity);
   if (id === undefined) {
-    mesh.world.log("error", `${pool.title}: endpoint "${endpoint.address}" left out: it is not an IP address`);
+    mesh.world.log(
+      "error",
+      `${pool.title}: endpoint "${endpoint.address}" left out: it is not an IP address`,
+    );
     return undefined;
   }
   const edge = findEdge(mesh.statistics, {
@@ -66,7 +69,7 @@ function newEndpoint(mesh: Mesh, pool: MeshPool, endpoint: Endpoint, taken: numb
     inFlight: 0,
     average: 0,
     averagedAt: 0,
-    taken,
+    taken: 0,
     failures: 0,
     retryAt: 0,
   };
@@ -100,7 +103,6 @@ export function fillPool(
     pool.method === "least_time last_byte inflight" ||
     pool.method === "random two least_time=last_byte";
   const before = pool.endpoints;
-  const start = fairStart(before);
   const after: MeshEndpoint[] = [];
   const kept: Record<number, boolean> = {};
   for (let i = 0; i < wanted.length; i++) {
@@ -111,7 +113,7 @@ export function fillPool(
         found = before[j];
       }
     }
-    found ??= newEndpoint(mesh, pool, endpoint, start);
+    found ??= newEndpoint(mesh, pool, endpoint);
     if (found !== undefined) {
       kept[found.id] = true;
       mesh.endpoints[found.id] = found;

@@ -16,7 +16,7 @@ function endpointStatus(endpoint: MeshEndpoint): object {
     reason: endpoint.failures === 0 ? "" : `${endpoint.failures} attempts to connect failed in a row`,
     inFlight: endpoint.inFlight,
     averageMs: endpoint.average / 1000,
-    taken: endpoint.taken,
+    requests: endpoint.edge.total,
   };
 }
 
@@ -87,7 +87,8 @@ export function status(): void {
         changedAt: state.mesh.changedAt,
         complete: state.mesh.keys.complete,
         mtlsMode: state.mesh.settings === undefined ? undefined : state.mesh.settings.mtlsMode,
-        clientMaxBodySize: state.mesh.settings === undefined ? undefined : state.mesh.settings.clientMaxBodySize,
+        clientMaxBodySize:
+          state.mesh.settings === undefined ? undefined : state.mesh.settings.clientMaxBodySize,
       },
       nats: state.nats.state,
       svid: {

@@ -146,7 +146,11 @@ function publishStatistics(worker: Worker): void {
     edges,
   });
   if (payload !== undefined) {
-    publish(worker.nats, statisticsSubject(worker.podNamespace, worker.serviceAccount, worker.podName), payload);
+    publish(
+      worker.nats,
+      statisticsSubject(worker.podNamespace, worker.serviceAccount, worker.podName),
+      payload,
+    );
     worker.publishedTotal = statistics.total;
   }
 }
