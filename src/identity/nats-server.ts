@@ -11,7 +11,7 @@
 
 import { bucket, directGetPrefix, inboxPrefix, keySubjectPrefix, token } from "../wire/keys.ts";
 import { controllerServiceAccount, controlPlaneNamespace, spiffeId } from "../wire/sidecar.ts";
-import { formatSpiffeId, parseSpiffeId } from "./spiffe-id.ts";
+import { parseTrustDomain } from "./spiffe-id.ts";
 
 export interface ServiceAccount {
   readonly namespace: string;
@@ -66,6 +66,7 @@ const limits = {
  * controller. Throws NatsConfigurationError and SpiffeIdError for a name that could mean more than itself.
  */
 export function natsServerConfiguration(settings: NatsServerSettings): string {
+  parseTrustDomain(settings.trustDomain);
   const configuration = {
     server_name: "nginx-mesh",
     host: settings.listenHost,
@@ -166,7 +167,7 @@ function controller(trustDomain: string): object {
 }
 
 function user(trustDomain: string, account: ServiceAccount): string {
-  return formatSpiffeId(parseSpiffeId(spiffeId(trustDomain, account.namespace, account.name)));
+  return spiffeId(trustDomain, account.namespace, account.name);
 }
 
 /** A dot, a star or an angle bracket in a name would give its holder the subjects of others. */
