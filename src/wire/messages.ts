@@ -136,8 +136,18 @@ export interface WorkloadMessage {
   readonly ports: readonly WorkloadPort[];
   /** Ranges of Service addresses (CIDR): an unknown address in them is an unknown service, not the outside. */
   readonly serviceRanges: readonly string[];
+  /** HTTP and HTTPS health probes of the pod, which the sidecar passes on from ports 8895 and 8896; absent: none. */
+  readonly probes?: readonly HttpProbe[];
   /** Seconds between two publications of statistics. */
   readonly statisticsInterval: number;
+}
+
+/** A probe that the injector rewrote to `/PORT/PATH` of the sidecar. */
+export interface HttpProbe {
+  readonly scheme: "http" | "https";
+  readonly port: number;
+  /** With its query, as in the pod. */
+  readonly path: string;
 }
 
 export interface WorkloadPort {

@@ -29,6 +29,7 @@ interface Ngx {
   readonly DEBUG: number;
   readonly shared: Record<string, SharedDictionary>;
   readonly header: Record<string, string>;
+  readonly var: Record<string, string | undefined>;
   status: number;
   readonly worker: {
     id(this: void): number;
@@ -63,6 +64,7 @@ interface Ngx {
   log(level: number, message: string): void;
   say(text: string): void;
   print(text: string): void;
+  exit(status: number): void;
 }
 
 declare const ngx: Ngx;

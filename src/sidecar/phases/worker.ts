@@ -10,7 +10,7 @@ import { need } from "../logic/keys.ts";
 import { createMesh, type Mesh } from "../logic/mesh.ts";
 import { choose, failed, finished, outgoing, outgoingClosed, reason } from "../logic/outgoing.ts";
 import { dropUnused, giveUp } from "../logic/settle.ts";
-import { edgeStatistics } from "../logic/publication.ts";
+import { copyForSharing, edgeStatistics } from "../logic/publication.ts";
 import { prune } from "../logic/statistics.ts";
 
 const native = require("mesh.native");
@@ -160,6 +160,18 @@ function statisticsLoop(worker: Worker): void {
     const settings = worker.mesh.settings;
     ngx.sleep(settings === undefined ? 1 : settings.statisticsInterval);
     publishStatistics(worker);
+    share(worker);
+  }
+}
+
+/** With several workers each leaves its counters where the one that answers a scrape finds them. */
+function share(worker: Worker): void {
+  const dictionary = ngx.shared["mesh"];
+  if (ngx.worker.count() > 1 && dictionary !== undefined) {
+    const text = cjson.encode(copyForSharing(worker.mesh.statistics.edges));
+    if (text !== undefined) {
+      dictionary.set(`edges ${ngx.worker.id()}`, text);
+    }
   }
 }
 
