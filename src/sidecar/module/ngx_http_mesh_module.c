@@ -303,6 +303,63 @@ ngx_http_mesh_connect_time(ngx_http_request_t *r)
 }
 
 
+/* The value of grpc-status in a list of headers or trailers, or NGX_ERROR. */
+static ngx_int_t
+ngx_http_mesh_find_grpc_status(ngx_list_t *list)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    for (part = &list->part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == sizeof("grpc-status") - 1
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "grpc-status", h[i].key.len) == 0)
+            {
+                return ngx_atoi(h[i].value.data, h[i].value.len);
+            }
+        }
+    }
+
+    return NGX_ERROR;
+}
+
+
+/*
+ * gRPC carries its status in a trailer of a response with HTTP status 200. What is the server's failure counts as the
+ * HTTP status that means the same (the mapping of google.rpc.Code).
+ */
+static ngx_uint_t
+ngx_http_mesh_grpc_status(ngx_http_request_t *r)
+{
+    ngx_int_t  code;
+
+    code = ngx_http_mesh_find_grpc_status(&r->headers_out.trailers);
+
+    if (code == NGX_ERROR) {
+        code = ngx_http_mesh_find_grpc_status(&r->headers_out.headers);
+    }
+
+    switch (code) {
+    case 2:                                 /* UNKNOWN */
+    case 13:                                /* INTERNAL */
+    case 15:                                /* DATA_LOSS */
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    case 4:                                 /* DEADLINE_EXCEEDED */
+        return NGX_HTTP_GATEWAY_TIME_OUT;
+
+    case 14:                                /* UNAVAILABLE */
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+
+    default:
+        return NGX_HTTP_OK;
+    }
+}
+
+
 static ngx_int_t
 ngx_http_mesh_log_handler(ngx_http_request_t *r)
 {
@@ -323,6 +380,10 @@ ngx_http_mesh_log_handler(ngx_http_request_t *r)
 
     } else {
         status = r->headers_out.status;
+    }
+
+    if (r->stream && status == NGX_HTTP_OK) {
+        status = ngx_http_mesh_grpc_status(r);
     }
 
     if (ctx->outgoing) {
