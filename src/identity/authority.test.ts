@@ -1,9 +1,11 @@
+import "reflect-metadata";
 import { strict as assert } from "node:assert";
 import { X509Certificate as NodeCertificate } from "node:crypto";
 import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { BasicConstraintsExtension, X509Certificate } from "@peculiar/x509";
 import { type Authority, type AuthorityOptions, openAuthority, type Svid } from "./authority.ts";
 import { caKeyTypes } from "./certificates.ts";
 
@@ -67,7 +69,8 @@ test("an SVID is what the X509-SVID standard asks for", async () => {
   const svid = await authority.issue({ spiffeId, ttlSeconds: 3600 });
   const certificate = leaf(svid);
   assert.equal(certificate.subjectAltName, `URI:${spiffeId}`);
-  assert.equal(certificate.ca, false);
+  const constraints = new X509Certificate(certificate.raw).getExtension(BasicConstraintsExtension);
+  assert.deepEqual([constraints?.ca, constraints?.critical], [false, true]);
   assert.deepEqual(certificate.keyUsage, ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"]);
   assert.equal(svid.notAfter.getTime(), Math.floor(clock.now / 1000) * 1000 + hour);
   assert.equal(certificate.validToDate.getTime(), svid.notAfter.getTime());
@@ -82,6 +85,8 @@ test("the authority's own certificate names the trust domain and may sign, but n
   assert.equal(certificate.subjectAltName, "URI:spiffe://example.org");
   assert.equal(certificate.ca, true);
   assert.ok(certificate.verify(certificate.publicKey));
+  const constraints = new X509Certificate(certificate.raw).getExtension(BasicConstraintsExtension);
+  assert.equal(constraints?.pathLength, 0);
   await authority.close();
 });
 
@@ -201,6 +206,19 @@ test("an authority that was opened again keeps the old one until its SVIDs have 
   await again.check();
   assert.equal(again.bundle().length, 1);
   await again.close();
+});
+
+test("most SVIDs cost no write", async () => {
+  const { authority, settings, clock } = await open();
+  const path = join(settings.directory, "authority.json");
+  const contents = new Set<string>();
+  for (let minute = 0; minute < 120; minute += 1) {
+    await authority.issue({ spiffeId, ttlSeconds: 3600 });
+    contents.add(await readFile(path, "utf8"));
+    clock.now += 60_000;
+  }
+  assert.equal(contents.size, 2);
+  await authority.close();
 });
 
 test("an authority renews itself by its timer before it expires, and SVIDs go on", async () => {

@@ -76,8 +76,9 @@ test("over any sequence of looks at the clock there is a signer, known to all fo
           const signing = signingAuthority(authorities, now);
           assert.ok(signing !== undefined, "nobody signs");
           assert.ok(nextDue(authorities, now) > now);
+          const genesis = signing.publishedAt === pauses[0];
           assert.ok(
-            first || signing.signsFrom - signing.publishedAt >= Math.min(overlap, 250),
+            genesis || signing.signsFrom - signing.publishedAt >= Math.min(overlap, 250),
             "it signs too early",
           );
           const svidsUntil = Math.max(signing.svidsUntil, Math.min(now + ttl, signing.notAfter));
