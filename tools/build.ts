@@ -33,7 +33,11 @@ function hashOf(files: readonly string[]): string {
 }
 
 /** Runs `make` when the files differ from those of the last time that it succeeded. */
-async function whenChanged(name: string, files: readonly string[], make: () => void | Promise<void>): Promise<void> {
+async function whenChanged(
+  name: string,
+  files: readonly string[],
+  make: () => void | Promise<void>,
+): Promise<void> {
   const stamp = join(output, `.${name}.hash`);
   const hash = hashOf(files);
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === hash) {
@@ -57,9 +61,13 @@ const sidecarSources = sources.filter((file) => (isSidecar(file) || isWire(file)
 await whenChanged("sidecar", [...sidecarSources, ...settings], () => {
   const lua = join(output, "sidecar/lua");
   rmSync(lua, { recursive: true, force: true });
-  execFileSync(process.execPath, [join(root, "node_modules/.bin/tstl"), "-p", join(root, "src/sidecar/tsconfig.json")], {
-    stdio: "inherit",
-  });
+  execFileSync(
+    process.execPath,
+    [join(root, "node_modules/.bin/tstl"), "-p", join(root, "src/sidecar/tsconfig.json")],
+    {
+      stdio: "inherit",
+    },
+  );
   cpSync(join(root, "src/sidecar/conf"), join(output, "sidecar"), { recursive: true });
 });
 
@@ -67,7 +75,9 @@ for (const program of programs) {
   if (!existsSync(join(root, program.entry))) {
     continue;
   }
-  const inputs = sources.filter((file) => file.endsWith(".ts") && !isTest(file) && (!isSidecar(file) || isWire(file)));
+  const inputs = sources.filter(
+    (file) => file.endsWith(".ts") && !isTest(file) && (!isSidecar(file) || isWire(file)),
+  );
   await whenChanged(program.name, [...inputs, ...settings], async () => {
     await build({
       entryPoints: [join(root, program.entry)],
@@ -82,7 +92,9 @@ for (const program of programs) {
       sourcemap: "linked",
       logLevel: "warning",
       // libraries in CommonJS call require for Node's own modules
-      banner: { js: 'import { createRequire as __require } from "node:module"; const require = __require(import.meta.url);' },
+      banner: {
+        js: 'import { createRequire as __require } from "node:module"; const require = __require(import.meta.url);',
+      },
     });
   });
 }

@@ -1,0 +1,59 @@
+/** Labels and annotations of the public interface, and the reading of their values. */
+import type { LbMethod, MtlsMode } from "../wire/messages.ts";
+import { bodySize, lbMethods, mtlsModes } from "./policies.ts";
+
+export const annotations = {
+  autoInject: "injector.nsm.nginx.com/auto-inject",
+  mtlsMode: "config.nsm.nginx.com/mtls-mode",
+  clientMaxBodySize: "config.nsm.nginx.com/client-max-body-size",
+  ignoreIncomingPorts: "config.nsm.nginx.com/ignore-incoming-ports",
+  ignoreOutgoingPorts: "config.nsm.nginx.com/ignore-outgoing-ports",
+  defaultEgressAllowed: "config.nsm.nginx.com/default-egress-allowed",
+  lbMethod: "config.nsm.nginx.com/lb-method",
+  /** Local mode: folder that is the root file system of the pod's processes. */
+  localRoot: "local.nginx-mesh/root",
+} as const;
+
+/** A value, or why the text is none; undefined text: undefined value. */
+export type Reading<T> = { readonly value: T | undefined } | { readonly error: string };
+
+function oneOf<T extends string>(text: string | undefined, values: readonly T[]): Reading<T> {
+  if (text === undefined) {
+    return { value: undefined };
+  }
+  const found = values.find((value) => value === text);
+  return found === undefined ? { error: `"${text}" is not one of ${values.join(", ")}` } : { value: found };
+}
+
+export function readMtlsMode(text: string | undefined): Reading<MtlsMode> {
+  return oneOf(text, mtlsModes);
+}
+
+export function readLbMethod(text: string | undefined): Reading<LbMethod> {
+  return oneOf(text, lbMethods);
+}
+
+const units = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 } as const;
+
+/** nginx's sizes: bytes; 0 means no limit. */
+export function readBodySize(text: string | undefined): Reading<number> {
+  if (text === undefined) {
+    return { value: undefined };
+  }
+  if (!bodySize.safeParse(text).success) {
+    return { error: `"${text}" is not a size such as 0, 64k or 10m` };
+  }
+  const unit = text.replace(/^\d+/, "").toLowerCase() as keyof typeof units;
+  const bytes = Number.parseInt(text, 10) * units[unit];
+  return Number.isSafeInteger(bytes) ? { value: bytes } : { error: `"${text}" is too large` };
+}
+
+/** Comma-separated ports. */
+export function readPorts(text: string | undefined): Reading<readonly number[]> {
+  if (text === undefined || text.trim() === "") {
+    return { value: undefined };
+  }
+  const ports = text.split(",").map((part) => part.trim());
+  const bad = ports.find((part) => !/^\d{1,5}$/.test(part) || Number(part) < 1 || Number(part) > 65535);
+  return bad === undefined ? { value: ports.map(Number) } : { error: `"${bad}" is not a port` };
+}

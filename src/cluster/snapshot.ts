@@ -1,0 +1,84 @@
+/** The objects of a cluster as they are at one moment: frozen, sorted, each name once. */
+import { identify, type Kind, type MeshObject, type ObjectOf } from "../api/objects.ts";
+import type { Problem } from "../api/problem.ts";
+import type { LocalPod } from "./local-status.ts";
+
+/** A pod that runs. */
+export type RunningPod = LocalPod;
+
+export interface Snapshot {
+  readonly objects: readonly MeshObject[];
+  readonly pods: readonly RunningPod[];
+  /** `namespace/name` → cluster addresses. */
+  readonly serviceAddresses: ReadonlyMap<string, readonly string[]>;
+  readonly serviceRanges: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+export function objectsOf<K extends Kind>(snapshot: Snapshot, kind: K): readonly ObjectOf<K>[] {
+  return snapshot.objects.filter((object): object is ObjectOf<K> => object.kind === kind);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+export interface SourcedObject {
+  readonly object: MeshObject;
+  /** File and line, for people. */
+  readonly source: string;
+}
+
+/** Sorts, and keeps of objects with one name the first by source. */
+export function uniqueObjects(sourced: readonly SourcedObject[]): {
+  readonly objects: readonly MeshObject[];
+  readonly problems: readonly Problem[];
+} {
+  const byName = new Map<string, SourcedObject>();
+  const problems: Problem[] = [];
+  const ordered = [...sourced].sort((a, b) => compare(a.source, b.source));
+  for (const entry of ordered) {
+    const name = identify(entry.object);
+    const first = byName.get(name);
+    if (first === undefined) {
+      byName.set(name, entry);
+      continue;
+    }
+    problems.push({
+      object: name,
+      field: "",
+      reason: "DuplicateObject",
+      message: `defined in ${first.source} and again in ${entry.source}; the first is used: remove one`,
+      severity: "error",
+    });
+  }
+  const names = [...byName.keys()].sort(compare);
+  return { objects: names.map((name) => byName.get(name)!.object), problems };
+}
+
+function podName(pod: RunningPod): string {
+  return `${pod.namespace}/${pod.name}`;
+}
+
+export function createSnapshot(parts: {
+  readonly objects: readonly MeshObject[];
+  readonly pods: readonly RunningPod[];
+  readonly services: readonly { namespace: string; name: string; addresses: readonly string[] }[];
+  readonly serviceRanges: readonly string[];
+  readonly problems: readonly Problem[];
+}): Snapshot {
+  return Object.freeze({
+    objects: Object.freeze([...parts.objects].sort((a, b) => compare(identify(a), identify(b)))),
+    pods: Object.freeze([...parts.pods].sort((a, b) => compare(podName(a), podName(b)))),
+    serviceAddresses: new Map(
+      [...parts.services]
+        .map((service): [string, readonly string[]] => [
+          `${service.namespace}/${service.name}`,
+          service.addresses,
+        ])
+        .sort((a, b) => compare(a[0], b[0])),
+    ),
+    serviceRanges: Object.freeze([...parts.serviceRanges]),
+    problems: Object.freeze([...parts.problems]),
+  });
+}

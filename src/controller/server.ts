@@ -1,0 +1,44 @@
+/** The controller's HTTP interface for the tools: JSON over a unix socket that only its owner can open. */
+import { chmodSync, rmSync } from "node:fs";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { Route } from "../metrics/routes.ts";
+
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  const text = `${JSON.stringify(body)}\n`;
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(text),
+  });
+  response.end(text);
+}
+
+function find(routes: readonly Route[], path: string): Route | undefined {
+  return routes.find((route) => path === route.path || path.startsWith(`${route.path}/`));
+}
+
+/** Listens; throws when the socket cannot be made. */
+export async function serve(socketPath: string, routes: readonly Route[]): Promise<Server> {
+  rmSync(socketPath, { force: true });
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? "/", "http://localhost");
+    const route = find(routes, url.pathname);
+    if (request.method !== "GET") {
+      answer(response, 405, { error: "only GET is understood" });
+    } else if (route === undefined) {
+      answer(response, 404, { error: `there is no ${url.pathname}` });
+    } else {
+      try {
+        const reply = route.answer(url);
+        answer(response, reply.status, reply.body);
+      } catch (error) {
+        answer(response, 500, { error: (error as Error).message });
+      }
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(socketPath, resolve);
+  });
+  chmodSync(socketPath, 0o600);
+  return server;
+}
