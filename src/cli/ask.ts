@@ -1,0 +1,82 @@
+/** Questions to the HTTP interfaces behind unix sockets. */
+import { request } from "node:http";
+
+import { CommandError } from "./errors.ts";
+
+export interface Question {
+  /** Path of the unix socket. */
+  readonly socket: string;
+  /** Path and query. */
+  readonly path: string;
+  /** Milliseconds. */
+  readonly timeout: number;
+  /** Who is asked, for messages: `the controller of mesh "default"`. */
+  readonly whom: string;
+}
+
+const mostBytes = 256 * 1024 * 1024;
+
+/** The answer as JSON, unchecked. Throws CommandError for no answer, an error status, or something else than JSON. */
+export async function ask(question: Question): Promise<unknown> {
+  const { status, text } = await get(question);
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new CommandError(`${question.whom} answered ${question.path} with something else than JSON`, {
+      cause: error,
+    });
+  }
+  if (status !== 200) {
+    const message = (body as { message?: unknown } | null)?.message;
+    throw new CommandError(
+      `${question.whom} answered ${question.path} with status ${status}${typeof message === "string" ? `: ${message}` : ""}`,
+    );
+  }
+  return body;
+}
+
+function get(question: Question): Promise<{ readonly status: number; readonly text: string }> {
+  const { socket: socketPath, path, timeout } = question;
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => reject(explain(question, error as NodeJS.ErrnoException));
+    const message = request({ socketPath, path, signal: AbortSignal.timeout(timeout) }, (response) => {
+      let text = "";
+      response.setEncoding("utf8");
+      response.on("data", (chunk: string) => {
+        text += chunk;
+        if (text.length > mostBytes) {
+          response.destroy(new Error(`the answer is larger than ${mostBytes} bytes`));
+        }
+      });
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, text }));
+      response.on("error", fail);
+    });
+    message.on("error", fail);
+    message.end();
+  });
+}
+
+function explain(question: Question, error: NodeJS.ErrnoException): CommandError {
+  const { whom, socket, timeout } = question;
+  switch (error.code) {
+    case "ENOENT":
+    case "ECONNREFUSED":
+      return new CommandError(
+        `${whom} is not running: nothing listens at ${socket}; "nginx-meshctl local up" starts a mesh`,
+        { cause: error },
+      );
+    case "EACCES":
+      return new CommandError(`${whom} may not be asked by this user: no access to ${socket}; use sudo`, {
+        cause: error,
+      });
+    case "ABORT_ERR":
+    case "ETIMEDOUT":
+      return new CommandError(
+        `${whom} did not answer within ${timeout / 1000} s; --timeout gives it longer, its log may say why`,
+        { cause: error },
+      );
+    default:
+      return new CommandError(`asking ${whom} failed: ${error.message}`, { cause: error });
+  }
+}

@@ -1,0 +1,34 @@
+/** The command tree of `nginx-meshctl`. */
+import { Command } from "commander";
+
+import { completionCommand } from "./completion.ts";
+import { configCommand } from "./config.ts";
+import { addGlobalOptions } from "./global-options.ts";
+import { topCommand } from "./top.ts";
+import { versionCommand } from "./version.ts";
+
+/** Where text goes; results and everything else apart. */
+export interface Output {
+  print(text: string): void;
+  warn(text: string): void;
+}
+
+export function createProgram(output: Output): Command {
+  const program = addGlobalOptions(new Command("nginx-meshctl"))
+    .description("Controls NGINX service meshes.")
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: true })
+    .addHelpText(
+      "after",
+      "\nExit status: 0 done and well, 1 done but what was found is not well, 2 not done (usage, no mesh, no answer).",
+    );
+  const commands = [
+    completionCommand(output.print),
+    configCommand(output.print),
+    topCommand(output.print),
+    versionCommand(output.print, output.warn),
+  ];
+  for (const command of commands) {
+    program.addCommand(command.copyInheritedSettings(program));
+  }
+  return program;
+}
