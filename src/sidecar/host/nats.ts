@@ -6,6 +6,7 @@ import { completeKey, directGetPrefix, keySubjectPrefix } from "../../wire/keys.
 import { askAgain, need, type Key } from "../logic/keys.ts";
 import type { Mesh } from "../logic/mesh.ts";
 import { absent, completeness, present, type Source } from "../logic/settle.ts";
+import { isGenuine } from "./nats-origin.ts";
 
 const cjson = require("cjson.safe");
 const semaphores = require("ngx.semaphore");
@@ -153,7 +154,7 @@ function readMessage(nats: Nats, socket: TcpSocket, line: string): string | unde
   const [answered] = string.match(subject, "%.(%d+)$");
   const number = isAnswer ? answered : sid;
   const key = number === undefined ? undefined : nats.followed[number];
-  if (key !== undefined) {
+  if (key !== undefined && isGenuine(headers, key.name, isAnswer)) {
     settle(nats, key, headers, payload, isAnswer ? "answer" : "message");
   }
   return undefined;
