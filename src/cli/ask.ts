@@ -28,9 +28,10 @@ export async function ask(question: Question): Promise<unknown> {
     });
   }
   if (status !== 200) {
-    const message = (body as { message?: unknown } | null)?.message;
+    const { message, error } = (body ?? {}) as { readonly message?: unknown; readonly error?: unknown };
+    const why = message ?? error;
     throw new CommandError(
-      `${question.whom} answered ${question.path} with status ${status}${typeof message === "string" ? `: ${message}` : ""}`,
+      `${question.whom} answered ${question.path} with status ${status}${typeof why === "string" ? `: ${why}` : ""}`,
     );
   }
   return body;

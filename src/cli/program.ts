@@ -4,6 +4,8 @@ import { Command } from "commander";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { addGlobalOptions } from "./global-options.ts";
+import { servicesCommand } from "./services.ts";
+import { statusCommand } from "./status.ts";
 import { topCommand } from "./top.ts";
 import { versionCommand } from "./version.ts";
 
@@ -24,6 +26,8 @@ export function createProgram(output: Output): Command {
   const commands = [
     completionCommand(output.print),
     configCommand(output.print),
+    servicesCommand(output.print),
+    statusCommand(output.print),
     topCommand(output.print),
     versionCommand(output.print, output.warn),
   ];

@@ -7,18 +7,18 @@ import { CommandError } from "./errors.ts";
 import { globalOptions, type OutputFormat, outputOption } from "./global-options.ts";
 import { edgesTable, resourcesTable, type TopEdges, type TopResources } from "./top-text.ts";
 
-const shortNames: Readonly<Record<string, ResourceKinds>> = {
-  po: "pods",
-  pod: "pods",
-  deploy: "deployments",
-  deployment: "deployments",
-  sts: "statefulsets",
-  statefulset: "statefulsets",
-  ds: "daemonsets",
-  daemonset: "daemonsets",
-  ns: "namespaces",
-  namespace: "namespaces",
-};
+const shortNames: ReadonlyMap<string, ResourceKinds> = new Map([
+  ["po", "pods"],
+  ["pod", "pods"],
+  ["deploy", "deployments"],
+  ["deployment", "deployments"],
+  ["sts", "statefulsets"],
+  ["statefulset", "statefulsets"],
+  ["ds", "daemonsets"],
+  ["daemonset", "daemonsets"],
+  ["ns", "namespaces"],
+  ["namespace", "namespaces"],
+]);
 
 export interface TopTarget {
   readonly kinds: ResourceKinds;
@@ -29,7 +29,7 @@ export interface TopTarget {
 export function parseTarget(text: string): TopTarget {
   const [kind = "", name, ...rest] = text.split("/");
   const lower = kind.toLowerCase();
-  const kinds = Object.hasOwn(resourceKinds, lower) ? (lower as ResourceKinds) : shortNames[lower];
+  const kinds = Object.hasOwn(resourceKinds, lower) ? (lower as ResourceKinds) : shortNames.get(lower);
   if (kinds === undefined || rest.length > 0 || name === "") {
     throw new CommandError(
       `top: "${text}" is not a kind or kind/name; kinds are ${Object.keys(resourceKinds).join(", ")}`,

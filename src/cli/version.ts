@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { controllerClient } from "./controller-client.ts";
 import { CommandError } from "./errors.ts";
 import { type OutputFormat, outputOption } from "./global-options.ts";
-import { version } from "./version-number.ts";
+import { version } from "../controller/version.ts";
 
 /** Names of programs → versions. */
 export type Versions = Readonly<Record<string, string>>;
@@ -18,8 +18,8 @@ export function versionText(versions: Versions): string {
 /** The controller and the sidecars come from one build, so the controller speaks for both. */
 async function controlPlaneVersions(command: Command): Promise<Versions> {
   const client = await controllerClient(command);
-  const status = (await client.get("/status")) as { readonly programVersion?: unknown };
-  const number = status.programVersion;
+  const status = (await client.get("/status")) as { readonly version?: unknown };
+  const number = status.version;
   return typeof number === "string" ? { "nginx-mesh-controller": number, "nginx-mesh-sidecar": number } : {};
 }
 

@@ -30,6 +30,7 @@ function serviceView(service: Service): object {
         address: endpoint.pod.address,
         port: endpoint.port,
         pod: endpoint.pod.name,
+        meshed: endpoint.pod.meshed,
         mtls: endpoint.pod.identity !== "",
       })),
     })),

@@ -1,4 +1,4 @@
-/** Version of the control plane; the build puts the package's version in. */
-declare const NGINX_MESH_VERSION: string | undefined;
+/** The version of this build: control plane, sidecar and command line tool are built together. */
+import manifest from "../../package.json" with { type: "json" };
 
-export const version: string = typeof NGINX_MESH_VERSION === "string" ? NGINX_MESH_VERSION : "development";
+export const version: string = manifest.version;
