@@ -3,6 +3,7 @@ import { inboxPrefix, statisticsSubject, workloadKey } from "../../wire/keys.ts"
 import { wireVersion } from "../../wire/messages.ts";
 import { environment, spiffeId, controlPlaneNamespace, natsServiceAccount } from "../../wire/sidecar.ts";
 import { createNats, followNats, publish, unfollow, wake, type Nats } from "../host/nats.ts";
+import { unguessable } from "../host/unguessable.ts";
 import { followIdentity, type IdentityState } from "../host/workload-api.ts";
 import { createWorld } from "../host/world.ts";
 import { admit, forgetCallers, incoming, incomingClosed, peer, served } from "../logic/incoming.ts";
@@ -60,8 +61,7 @@ function createWorker(): Worker {
     }
   });
   const mesh = createMesh(world, workloadKey(podNamespace, kind ?? "pod", workload ?? podName), ownAddress);
-  const random = `${ngx.worker.pid()}-${math.floor(math.random() * 1e9)}`;
-  const inbox = `${inboxPrefix(podNamespace, serviceAccount)}.${random}`;
+  const inbox = `${inboxPrefix(podNamespace, serviceAccount)}.${unguessable()}`;
   nats = createNats(mesh, `${podNamespace}/${podName}`, inbox);
   return {
     mesh,
