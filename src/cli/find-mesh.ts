@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { connect } from "node:net";
 import { join, resolve } from "node:path";
 
+import { layoutOf, stateRoot } from "../local/layout.ts";
 import { CommandError } from "./errors.ts";
 import type { GlobalOptions } from "./global-options.ts";
 
@@ -12,18 +13,15 @@ export interface LocalMesh {
   readonly state: string;
 }
 
-/** Where state folders of local meshes are, by name. */
-export const localMeshes = "/var/lib/nginx-mesh/local";
-
 /** Socket of the controller's HTTP interface. */
 export function controllerSocket(mesh: LocalMesh): string {
-  return join(mesh.state, "controller.sock");
+  return layoutOf(mesh.state).controllerSocket;
 }
 
 /** The mesh that `--mesh` or `--state` name, else the only one that runs. Throws CommandError. */
 export async function findMesh(
   options: Pick<GlobalOptions, "mesh" | "state">,
-  root: string = localMeshes,
+  root: string = stateRoot,
 ): Promise<LocalMesh> {
   if (options.state !== undefined) {
     const state = resolve(options.state);

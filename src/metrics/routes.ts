@@ -125,7 +125,10 @@ function decode(part: string): string {
   }
 }
 
-/** `?kind=deployments&namespace=default&name=web`: without name the resources of a kind, with one its edges. */
+/**
+ * `?kind=deployments&namespace=default`: the resources of a kind; with `name=web` the edges of one, with `edges=all`
+ * those of all.
+ */
 function top(url: URL, read: ReadFlows): Reply {
   const kinds = url.searchParams.get("kind") ?? "deployments";
   if (!isKinds(kinds)) {
@@ -133,15 +136,15 @@ function top(url: URL, read: ReadFlows): Reply {
   }
   const namespace = kinds === "namespaces" ? undefined : (url.searchParams.get("namespace") ?? undefined);
   const name = url.searchParams.get("name");
-  return withFlows(url, read, (flows, { seconds }) =>
-    name === null
-      ? { window: seconds, kind: kinds, resources: trafficOf(flows, kinds, namespace) }
-      : {
-          window: seconds,
-          kind: kinds,
-          edges: edgesOf(flows, kinds, namespace).filter((edge) => edge.resource.name === name),
-        },
-  );
+  const all = url.searchParams.get("edges") === "all";
+  return withFlows(url, read, (flows, { seconds }) => {
+    const head = { window: seconds, kind: kinds };
+    if (name === null && !all) {
+      return { ...head, resources: trafficOf(flows, kinds, namespace) };
+    }
+    const edges = edgesOf(flows, kinds, namespace);
+    return { ...head, edges: all ? edges : edges.filter((edge) => edge.resource.name === name) };
+  });
 }
 
 export function statisticsRoutes(read: ReadFlows): readonly Route[] {

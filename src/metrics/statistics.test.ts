@@ -108,6 +108,12 @@ test("edges name the other end as well as it is known", () => {
   ]);
 });
 
+test("edges of all resources in one answer", () => {
+  const { edges } = get(shop(), "/top?kind=pods&edges=all").body;
+  assert.equal(edges.length, 9);
+  assert.equal(new Set(edges.map((edge: any) => edge.resource.name)).size, 4);
+});
+
 test("pods and namespaces have the same numbers", () => {
   const pods = get(shop(), "/top?kind=pods").body.resources;
   assert.deepEqual(
