@@ -4,6 +4,16 @@ function hexDigit(text: string): number {
   return "0123456789abcdef".indexOf(text);
 }
 
+/** A number from 0 to 255 in decimal digits; -1 when the text is none. */
+function decimalByte(text: string): number {
+  let value = text.length === 0 || text.length > 3 ? -1 : 0;
+  for (let i = 0; i < text.length && value >= 0; i++) {
+    const digit = "0123456789".indexOf(text.substring(i, i + 1));
+    value = digit < 0 ? -1 : value * 10 + digit;
+  }
+  return value > 255 ? -1 : value;
+}
+
 /** The bytes of an address: 4 or 16; empty when the text is no address. */
 export function addressBytes(address: string): number[] {
   const bytes: number[] = [];
@@ -23,8 +33,8 @@ export function addressBytes(address: string): number[] {
     return [];
   }
   for (let i = 0; i < 4; i++) {
-    const byte = Number(parts[i]);
-    if (!(byte >= 0 && byte <= 255)) {
+    const byte = decimalByte(parts[i]!);
+    if (byte < 0) {
       return [];
     }
     bytes.push(byte);
@@ -39,9 +49,9 @@ export function inRange(address: string, range: string): boolean {
     return false;
   }
   const base = addressBytes(range.substring(0, slash));
-  const bits = Number(range.substring(slash + 1));
+  const bits = decimalByte(range.substring(slash + 1));
   const bytes = addressBytes(address);
-  if (base.length === 0 || base.length !== bytes.length || !(bits >= 0 && bits <= bytes.length * 8)) {
+  if (base.length === 0 || base.length !== bytes.length || bits < 0 || bits > bytes.length * 8) {
     return false;
   }
   let left = bits;

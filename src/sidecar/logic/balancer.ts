@@ -20,6 +20,8 @@ export interface BalancedEndpoint {
   failures: number;
   /** While failures > 0: not taken before this time, then once as a probe. */
   retryAt: number;
+  /** Taken since its last failure. Refusals of attempts that began before say nothing new. */
+  probing: boolean;
 }
 
 export interface Pool<E extends BalancedEndpoint> {
@@ -82,19 +84,33 @@ function lessBusy<E extends BalancedEndpoint>(a: E, b: E): E {
   return longerAgo(a, b);
 }
 
-/** The first usable endpoint from `position` on, other than `except`. */
-function scan<E extends BalancedEndpoint>(
+function countUsable<E extends BalancedEndpoint>(pool: Pool<E>, except: number, now: number): number {
+  const endpoints = pool.endpoints;
+  let count = 0;
+  for (let i = 0; i < endpoints.length; i++) {
+    if (endpoints[i]!.id !== except && usable(endpoints[i]!, now)) {
+      count = count + 1;
+    }
+  }
+  return count;
+}
+
+/** The usable endpoint with `position` usable ones before it: each has the same chance, whatever its neighbours are. */
+function nthUsable<E extends BalancedEndpoint>(
   pool: Pool<E>,
   position: number,
   except: number,
   now: number,
 ): E | undefined {
   const endpoints = pool.endpoints;
-  const count = endpoints.length;
-  for (let i = 0; i < count; i++) {
-    const endpoint = endpoints[(position + i) % count]!;
+  let left = position;
+  for (let i = 0; i < endpoints.length; i++) {
+    const endpoint = endpoints[i]!;
     if (endpoint.id !== except && usable(endpoint, now)) {
-      return endpoint;
+      if (left === 0) {
+        return endpoint;
+      }
+      left = left - 1;
     }
   }
   return undefined;
@@ -130,36 +146,36 @@ function leastConnections<E extends BalancedEndpoint>(
   return best;
 }
 
-/** Draws one of the pool, or two different ones when `other` is asked for, passing over what is not usable. */
+/** Draws one of those that are usable. */
 function draw<E extends BalancedEndpoint>(
   pool: Pool<E>,
   random: () => number,
   except: number,
   now: number,
 ): E | undefined {
-  return scan(pool, Math.floor(random() * pool.endpoints.length), except, now);
+  const healthy = pool.ailing === 0 && except < 0;
+  const count = healthy ? pool.endpoints.length : countUsable(pool, except, now);
+  const position = Math.floor(random() * count);
+  return healthy ? pool.endpoints[position] : nthUsable(pool, position, except, now);
 }
 
+/** Draws two different ones of those that are usable and takes the better one. */
 function drawTwo<E extends BalancedEndpoint>(
   pool: Pool<E>,
   random: () => number,
   except: number,
   now: number,
 ): E | undefined {
-  const endpoints = pool.endpoints;
-  const count = endpoints.length;
+  const healthy = pool.ailing === 0 && except < 0;
+  const count = healthy ? pool.endpoints.length : countUsable(pool, except, now);
   const i = Math.floor(random() * count);
   let j = Math.floor(random() * (count - 1));
   if (j >= i) {
     j = j + 1;
   }
-  let a: E | undefined = endpoints[i]!;
-  let b: E | undefined = endpoints[j]!;
-  if (pool.ailing > 0 || except >= 0) {
-    a = scan(pool, i, except, now);
-    b = a === undefined ? undefined : scan(pool, j, except, now);
-  }
-  if (a === undefined || b === undefined || a.id === b.id) {
+  const a = healthy ? pool.endpoints[i] : nthUsable(pool, i, except, now);
+  const b = healthy ? pool.endpoints[j] : nthUsable(pool, j, except, now);
+  if (a === undefined || b === undefined) {
     return a;
   }
   return pool.method === "random two" || pool.method === "random two least_conn"
@@ -206,17 +222,24 @@ export function take<E extends BalancedEndpoint>(
     endpoint = pool.endpoints[0]!;
   } else {
     endpoint = byMethod(pool, random, except, now);
-    if (endpoint === undefined) {
-      endpoint = pool.endpoints[Math.floor(random() * count)]!;
-    }
+    endpoint ??= anyOther(pool, random, except);
   }
   endpoint.inFlight = endpoint.inFlight + 1;
   pool.turn = pool.turn + 1;
   endpoint.taken = pool.turn;
   if (endpoint.failures > 0) {
     endpoint.retryAt = now + backOff(endpoint.failures);
+    endpoint.probing = true;
   }
   return endpoint;
+}
+
+/** One of all, even if it is set aside; `except` only when it is alone. */
+function anyOther<E extends BalancedEndpoint>(pool: Pool<E>, random: () => number, except: number): E {
+  const count = pool.endpoints.length;
+  const position = Math.floor(random() * count);
+  const endpoint = pool.endpoints[position]!;
+  return endpoint.id === except ? pool.endpoints[(position + 1) % count]! : endpoint;
 }
 
 function backOff(failures: number): number {
@@ -237,6 +260,7 @@ export function answered<E extends BalancedEndpoint>(
   release(endpoint);
   if (endpoint.failures > 0) {
     endpoint.failures = 0;
+    endpoint.probing = false;
     pool.ailing = pool.ailing - 1;
   }
   if (endpoint.average === 0) {
@@ -256,12 +280,18 @@ export function release(endpoint: BalancedEndpoint): void {
   }
 }
 
-/** The endpoint refused the connection, or could not be reached: it is set aside for a while. */
+/**
+ * The endpoint refused the connection, or could not be reached: it is set aside for a while, longer after each probe
+ * that fails. Many attempts that were under way when it went down count as one failure.
+ */
 export function refused<E extends BalancedEndpoint>(pool: Pool<E>, endpoint: E, now: number): void {
   release(endpoint);
   if (endpoint.failures === 0) {
     pool.ailing = pool.ailing + 1;
+  } else if (!endpoint.probing) {
+    return;
   }
+  endpoint.probing = false;
   endpoint.failures = endpoint.failures + 1;
   endpoint.retryAt = now + backOff(endpoint.failures);
 }

@@ -14,7 +14,7 @@ import type {
 } from "../../wire/messages.ts";
 import { need, type Key } from "./keys.ts";
 import type { Destination, Mesh, MeshPool } from "./mesh.ts";
-import { emptyPool, fillPool, findPool } from "./pools.ts";
+import { dropPools, emptyPool, fillPool, findPool } from "./pools.ts";
 import type { RouteRule, WeightedBackend } from "./route.ts";
 import { findEdge } from "./statistics.ts";
 
@@ -156,7 +156,7 @@ export function serviceDestination(
     return undefined;
   }
   const known = mesh.byTarget[target(key.name, port)];
-  if (known !== undefined && !known.gone) {
+  if (known !== undefined && !known.gone && known.protocol === found.protocol) {
     return known;
   }
   const rules = rulesOf(mesh, found.route, found.protocol, waiter);
@@ -209,13 +209,9 @@ function refreshService(mesh: Mesh, destination: Destination, message: ServiceMe
     leaveEmpty(mesh, destination);
     return;
   }
-  if (port.protocol !== destination.protocol) {
-    // connections that were opened with the other protocol go on with it
-    poolOfService(mesh, message, port, destination.protocol);
-    return;
-  }
-  const rules = rulesOf(mesh, port.route, port.protocol, -1);
-  poolOfService(mesh, message, port, port.protocol);
+  // the port may have another protocol by now: connections that were opened before go on as they began
+  const rules = rulesOf(mesh, port.route, destination.protocol, -1);
+  poolOfService(mesh, message, port, destination.protocol);
   destination.gone = false;
   // a backend that is new to this worker: the old route stays until its key has come
   if (rules !== "wait") {
@@ -333,8 +329,8 @@ export function forget(mesh: Mesh, key: Key): boolean {
       destination.edge.references = destination.edge.references - 1;
       delete mesh.destinations[id];
       delete mesh.byTarget[target(key.name, destination.port)];
-      delete mesh.pools[target(key.name, destination.port)];
     }
   }
+  dropPools(mesh, key.name);
   return true;
 }

@@ -1,5 +1,6 @@
 /** The counters as Prometheus text (Prometheus documentation, "Exposition formats"), under the names of NSM's exporter. */
 import { latencyBuckets } from "../../wire/messages.ts";
+import { copyForSharing, isStream, mergeShared } from "./publication.ts";
 import type { Edge, StatusStatistics } from "./statistics.ts";
 
 export interface WorkerCounters {
@@ -35,10 +36,6 @@ function labelsOf(edge: Edge): string {
     labels.push(label("src_identity", edge.identity));
   }
   return labels.join(",");
-}
-
-function isStream(edge: Edge): boolean {
-  return edge.protocol === "tcp" || edge.protocol === "udp";
 }
 
 function family(lines: string[], name: string, type: string, help: string): void {
@@ -147,17 +144,15 @@ function streamLines(lines: string[], edges: readonly Edge[]): void {
   }
 }
 
-/** The whole page of one worker's counters. */
+/** The whole page. Edges whose labels are equal become one: a series may occur only once. */
 export function exposition(counters: WorkerCounters): string {
   const lines: string[] = [];
   const http: Edge[] = [];
   const stream: Edge[] = [];
   let requests = 0;
-  for (let i = 0; i < counters.edges.length; i++) {
-    const edge = counters.edges[i]!;
-    if (edge.total === 0) {
-      continue;
-    }
+  const edges = mergeShared([copyForSharing(counters.edges)]);
+  for (let i = 0; i < edges.length; i++) {
+    const edge = edges[i]!;
     if (isStream(edge)) {
       stream.push(edge);
     } else {

@@ -51,8 +51,10 @@ export function incoming(mesh: Mesh, source: string, port: number, waiter: numbe
   }
   const protocol = mesh.ownPorts[port] ?? "tcp";
   const plain = plainAction(protocol);
+  // in mode `off` everybody is told to speak plain text to this pod
+  const startsTls = pod !== undefined && pod.meshed && mtlsMode(mesh) !== "off";
   const serverMaySpeakFirst = plain === actions.tcp;
-  if (serverMaySpeakFirst && (pod === undefined || !pod.meshed)) {
+  if (serverMaySpeakFirst && !startsTls) {
     return { action: plain, expected };
   }
   return { action: plain + actions.peek, expected };
@@ -75,25 +77,33 @@ export function peer(mesh: Mesh, address: string, port: number, identity: string
   if (port >= ports.status && port <= ports.udpIncoming) {
     return actions.none;
   }
-  const name = `${port} ${identity}`;
+  const protocol = mesh.ownPorts[port] ?? "tcp";
+  const name = `${address} ${port} ${protocol} ${identity}`;
   let caller = mesh.callerOf[name];
   if (caller === undefined) {
     const endpoint = application(mesh, address, port);
     if (endpoint === undefined) {
       return actions.none;
     }
-    caller = newCaller(mesh, name, port, identity, endpoint);
+    caller = newCaller(mesh, name, port, protocol, identity, endpoint);
   }
   caller.references = caller.references + 1;
   return caller.id;
 }
 
-function newCaller(mesh: Mesh, name: string, port: number, identity: string, endpoint: number): Caller {
+function newCaller(
+  mesh: Mesh,
+  name: string,
+  port: number,
+  protocol: Protocol,
+  identity: string,
+  endpoint: number,
+): Caller {
   const id = mesh.nextCaller;
   mesh.nextCaller = id + 1;
   const edge = findEdge(mesh.statistics, {
     direction: "from",
-    protocol: mesh.ownPorts[port] ?? "tcp",
+    protocol,
     identity,
     mtls: identity !== "",
     upstream: `application port ${port}`,
@@ -131,22 +141,5 @@ export function incomingClosed(mesh: Mesh, id: number): void {
   const caller = mesh.callers[id];
   if (caller !== undefined) {
     caller.references = caller.references - 1;
-  }
-}
-
-/** Forgets callers without connections, so that identities that come and go take no memory. */
-export function forgetCallers(mesh: Mesh, limit: number): void {
-  let count = 0;
-  for (const name in mesh.callerOf) {
-    count = mesh.callerOf[name] === undefined ? count : count + 1;
-  }
-  for (const name in mesh.callerOf) {
-    const caller = mesh.callerOf[name]!;
-    if (count > limit && caller.references === 0) {
-      caller.edge.references = caller.edge.references - 1;
-      delete mesh.callers[caller.id];
-      delete mesh.callerOf[name];
-      count = count - 1;
-    }
   }
 }

@@ -99,22 +99,3 @@ export function askAgain(keys: Keys): void {
     keys.toAsk.push(name);
   }
 }
-
-/** Keys that nothing has needed since `before` (seconds) and that may go. */
-export function unused(keys: Keys, before: number): Key[] {
-  const result: Key[] = [];
-  for (const name in keys.byName) {
-    const key = keys.byName[name]!;
-    if (!key.pinned && key.usedAt < before && key.waiters.length === 0) {
-      result.push(key);
-    }
-  }
-  return result;
-}
-
-export function drop(keys: Keys, key: Key): void {
-  if (keys.byName[key.name] === key) {
-    delete keys.byName[key.name];
-    keys.count = keys.count - 1;
-  }
-}

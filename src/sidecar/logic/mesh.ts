@@ -69,7 +69,7 @@ export interface Destination {
   readonly edge: Edge;
 }
 
-/** Callers of one port with one identity. */
+/** Callers of one port, at one address of the pod, with one identity. */
 export interface Caller {
   readonly id: number;
   readonly port: number;
@@ -93,10 +93,11 @@ export interface Mesh {
   /** `key port` → destination. */
   readonly byTarget: Record<string, Destination>;
   nextDestination: number;
-  /** `key port` → pool. */
+  /** `key port protocol` → pool. */
   readonly pools: Record<string, MeshPool>;
   readonly endpoints: Record<number, MeshEndpoint>;
   readonly callers: Record<number, Caller>;
+  /** `address port protocol identity` → caller. */
   readonly callerOf: Record<string, Caller>;
   nextCaller: number;
   /** Own address and port → endpoint of the application. */

@@ -231,7 +231,9 @@ export function reason(mesh: Mesh, id: number, code: number): string {
     return "the connection names no service of the mesh";
   }
   if (code === actions.noEndpoint) {
-    return `no endpoint is ready for ${destination.title}`;
+    return mtlsMode(mesh) === "strict"
+      ? `no endpoint with a sidecar is ready for ${destination.title}, and mtls-mode strict allows no other`
+      : `no endpoint is ready for ${destination.title}`;
   }
   return `${destination.title} does not exist any more`;
 }

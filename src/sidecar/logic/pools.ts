@@ -9,12 +9,14 @@ export interface PoolOptions {
   readonly protocol: Protocol;
 }
 
+/**
+ * The pool of a target and a protocol. While a port changes its protocol both are in use: connections that were
+ * opened before go on as they began. A backend may also be reached with the protocol of the Service in front of it.
+ */
 export function findPool(mesh: Mesh, target: string, options: PoolOptions): MeshPool {
-  let pool = mesh.pools[target];
-  if (pool === undefined || pool.protocol !== options.protocol) {
-    if (pool !== undefined) {
-      emptyPool(mesh, pool);
-    }
+  const name = `${target} ${options.protocol}`;
+  let pool = mesh.pools[name];
+  if (pool === undefined) {
     pool = {
       title: options.title,
       service: options.service,
@@ -26,7 +28,7 @@ export function findPool(mesh: Mesh, target: string, options: PoolOptions): Mesh
       ailing: 0,
       lastByte: false,
     };
-    mesh.pools[target] = pool;
+    mesh.pools[name] = pool;
   }
   return pool;
 }
@@ -72,6 +74,7 @@ function newEndpoint(mesh: Mesh, pool: MeshPool, endpoint: Endpoint): MeshEndpoi
     taken: 0,
     failures: 0,
     retryAt: 0,
+    probing: false,
   };
 }
 
@@ -81,6 +84,11 @@ function dropEndpoint(mesh: Mesh, endpoint: MeshEndpoint): void {
   mesh.world.release(endpoint.id);
 }
 
+/** In mode `strict` nothing goes to an endpoint without a sidecar. */
+function allowed(mesh: Mesh, endpoint: Endpoint): boolean {
+  return endpoint.identity !== "" || mtlsMode(mesh) !== "strict";
+}
+
 function sameEndpoint(mesh: Mesh, present: MeshEndpoint, wanted: Endpoint): boolean {
   return (
     present.address === wanted.address &&
@@ -88,6 +96,15 @@ function sameEndpoint(mesh: Mesh, present: MeshEndpoint, wanted: Endpoint): bool
     present.identity === requiredIdentity(mesh, wanted) &&
     present.pod === wanted.pod
   );
+}
+
+function findSame(mesh: Mesh, before: readonly MeshEndpoint[], wanted: Endpoint): MeshEndpoint | undefined {
+  for (let i = 0; i < before.length; i++) {
+    if (sameEndpoint(mesh, before[i]!, wanted)) {
+      return before[i];
+    }
+  }
+  return undefined;
 }
 
 /** Makes the pool's endpoints those of the configuration; endpoints that stay keep what is known of them. */
@@ -107,13 +124,9 @@ export function fillPool(
   const kept: Record<number, boolean> = {};
   for (let i = 0; i < wanted.length; i++) {
     const endpoint = wanted[i]!;
-    let found: MeshEndpoint | undefined;
-    for (let j = 0; j < before.length && found === undefined; j++) {
-      if (sameEndpoint(mesh, before[j]!, endpoint)) {
-        found = before[j];
-      }
-    }
-    found ??= newEndpoint(mesh, pool, endpoint);
+    const found = allowed(mesh, endpoint)
+      ? (findSame(mesh, before, endpoint) ?? newEndpoint(mesh, pool, endpoint))
+      : undefined;
     if (found !== undefined) {
       kept[found.id] = true;
       mesh.endpoints[found.id] = found;
@@ -137,4 +150,14 @@ export function fillPool(
 
 export function emptyPool(mesh: Mesh, pool: MeshPool): void {
   fillPool(mesh, pool, [], pool.method);
+}
+
+/** Drops all pools that were made from the key, also those that only routes led to. */
+export function dropPools(mesh: Mesh, key: string): void {
+  for (const name in mesh.pools) {
+    if (name.indexOf(`${key} `) === 0) {
+      emptyPool(mesh, mesh.pools[name]!);
+      delete mesh.pools[name];
+    }
+  }
 }

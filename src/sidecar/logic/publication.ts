@@ -2,14 +2,17 @@
 import type { EdgeStatistics } from "../../wire/messages.ts";
 import { emptyLatency, type Edge, type StatusStatistics } from "./statistics.ts";
 
+function addLatency(into: number[], from: readonly number[]): void {
+  for (let i = 0; i < into.length; i++) {
+    into[i] = into[i]! + from[i]!;
+  }
+}
+
 /** Sum over the statuses, as published. */
 export function edgeStatistics(edge: Edge): EdgeStatistics {
   const latency = emptyLatency();
   for (const status in edge.statuses) {
-    const entry = edge.statuses[status]!;
-    for (let i = 0; i < latency.length; i++) {
-      latency[i] = latency[i]! + entry.latency[i]!;
-    }
+    addLatency(latency, edge.statuses[status]!.latency);
   }
   const base = {
     direction: edge.direction,
@@ -48,21 +51,27 @@ export function copyForSharing(edges: readonly Edge[]): SharedEdge[] {
   return result;
 }
 
+export function isStream(edge: Edge): boolean {
+  return edge.protocol === "tcp" || edge.protocol === "udp";
+}
+
+/** What tells the edge from others in the metrics: not whether it had mTLS, nor which kind of HTTP it was. */
 function identifies(edge: Edge): string {
-  return [edge.direction, edge.upstream, edge.server, edge.pod, edge.identity, edge.protocol].join(" ");
+  const kind = isStream(edge) ? "stream" : "http";
+  return [edge.direction, edge.upstream, edge.server, edge.pod, edge.identity, kind].join(" ");
 }
 
 function addEntry(edge: Edge, status: number, entry: StatusStatistics): void {
   const present = edge.statuses[status];
   if (present === undefined) {
-    edge.statuses[status] = { count: entry.count, sum: entry.sum, latency: entry.latency };
+    const latency = emptyLatency();
+    edge.statuses[status] = { count: entry.count, sum: entry.sum, latency };
+    addLatency(latency, entry.latency);
     return;
   }
   present.count = present.count + entry.count;
   present.sum = present.sum + entry.sum;
-  for (let i = 0; i < present.latency.length; i++) {
-    present.latency[i] = present.latency[i]! + entry.latency[i]!;
-  }
+  addLatency(present.latency, entry.latency);
 }
 
 /** The sum of what several workers shared. */

@@ -1,12 +1,9 @@
 /** What an answer or a message from NATS changes. */
 import { completeKey } from "../../wire/keys.ts";
 import { wireVersion, type Protocol, type WorkloadMessage } from "../../wire/messages.ts";
-import { forget, refresh, refreshAll } from "./destinations.ts";
-import { drop, takeWaiters, unused, type Key } from "./keys.ts";
+import { refresh, refreshAll } from "./destinations.ts";
+import { takeWaiters, type Key } from "./keys.ts";
 import type { Mesh } from "./mesh.ts";
-
-/** Seconds after which a key that traffic does not need any more is dropped. */
-export const unusedAfter = 600;
 
 /** Where a value came from: the answer to a request, or a message on the key's subject. */
 export type Source = "answer" | "message";
@@ -77,6 +74,7 @@ export function absent(mesh: Mesh, key: Key, removed: boolean, source: Source): 
   }
   key.fresher = source === "message";
   const had = key.value !== undefined;
+  const settled = key.state === "absent";
   if (had && !removed && !mesh.keys.complete) {
     tellWaiters(mesh, key);
     return;
@@ -89,6 +87,9 @@ export function absent(mesh: Mesh, key: Key, removed: boolean, source: Source): 
   key.value = undefined;
   if (had) {
     apply(mesh, key);
+  } else if (!settled) {
+    // a route may have waited for this backend; it applies without it
+    refresh(mesh, key);
   }
   tellWaiters(mesh, key);
 }
@@ -110,18 +111,4 @@ export function giveUp(mesh: Mesh, before: number): void {
       tellWaiters(mesh, key);
     }
   }
-}
-
-/** Drops what was long unused; returns the names that need not be followed any more. */
-export function dropUnused(mesh: Mesh, now: number): string[] {
-  const names: string[] = [];
-  const keys = unused(mesh.keys, now - unusedAfter);
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i]!;
-    if (forget(mesh, key)) {
-      drop(mesh.keys, key);
-      names.push(key.name);
-    }
-  }
-  return names;
 }

@@ -6,11 +6,12 @@ import { createNats, followNats, publish, unfollow, wake, type Nats } from "../h
 import { unguessable } from "../host/unguessable.ts";
 import { followIdentity, type IdentityState } from "../host/workload-api.ts";
 import { createWorld } from "../host/world.ts";
-import { admit, forgetCallers, incoming, incomingClosed, peer, served } from "../logic/incoming.ts";
+import { dropUnused, forgetCallers } from "../logic/housekeeping.ts";
+import { admit, incoming, incomingClosed, peer, served } from "../logic/incoming.ts";
 import { need } from "../logic/keys.ts";
 import { createMesh, type Mesh } from "../logic/mesh.ts";
 import { choose, failed, finished, outgoing, outgoingClosed, reason } from "../logic/outgoing.ts";
-import { dropUnused, giveUp } from "../logic/settle.ts";
+import { giveUp } from "../logic/settle.ts";
 import { copyForSharing, edgeStatistics } from "../logic/publication.ts";
 import { prune } from "../logic/statistics.ts";
 

@@ -1,0 +1,75 @@
+/** What is done now and then: what nothing has used for long goes, so that memory follows the traffic. */
+import { forget } from "./destinations.ts";
+import type { Key, Keys } from "./keys.ts";
+import type { Mesh } from "./mesh.ts";
+
+/** Seconds after which a key that traffic does not need any more is dropped. */
+export const unusedAfter = 600;
+
+/** Keys that nothing has needed since `before` (seconds) and that may go. */
+function unused(keys: Keys, before: number): Key[] {
+  const result: Key[] = [];
+  for (const name in keys.byName) {
+    const key = keys.byName[name]!;
+    if (!key.pinned && key.usedAt < before && key.waiters.length === 0) {
+      result.push(key);
+    }
+  }
+  return result;
+}
+
+/** Drops what was long unused; returns the names that need not be followed any more. */
+export function dropUnused(mesh: Mesh, now: number): string[] {
+  const names: string[] = [];
+  const keys = unused(mesh.keys, now - unusedAfter);
+  for (let i = 0; i < keys.length; i++) {
+    const key = keys[i]!;
+    if (forget(mesh, key)) {
+      delete mesh.keys.byName[key.name];
+      mesh.keys.count = mesh.keys.count - 1;
+      names.push(key.name);
+    }
+  }
+  return names;
+}
+
+function countCallers(mesh: Mesh): number {
+  let count = 0;
+  for (const name in mesh.callerOf) {
+    count = mesh.callerOf[name] === undefined ? count : count + 1;
+  }
+  return count;
+}
+
+/** Forgets callers without connections above `limit`, so that identities and ports that come and go take no memory. */
+export function forgetCallers(mesh: Mesh, limit: number): void {
+  let count = countCallers(mesh);
+  if (count <= limit) {
+    return;
+  }
+  for (const name in mesh.callerOf) {
+    const caller = mesh.callerOf[name]!;
+    if (count > limit && caller.references === 0) {
+      caller.edge.references = caller.edge.references - 1;
+      delete mesh.callers[caller.id];
+      delete mesh.callerOf[name];
+      count = count - 1;
+    }
+  }
+  releaseApplications(mesh);
+}
+
+/** Releases the endpoints of own ports that no caller is known of any more. */
+function releaseApplications(mesh: Mesh): void {
+  const called: Record<number, boolean> = {};
+  for (const id in mesh.callers) {
+    called[mesh.callers[id]!.endpoint] = true;
+  }
+  for (const target in mesh.applications) {
+    const endpoint = mesh.applications[target]!;
+    if (called[endpoint] !== true) {
+      delete mesh.applications[target];
+      mesh.world.release(endpoint);
+    }
+  }
+}
