@@ -41,20 +41,9 @@ for (const kind of kinds) {
 }
 
 test("a server that stands still once delays all requests that were due meanwhile", async () => {
-  const running = load(
-    "-p",
-    "http",
-    "-u",
-    "/small",
-    "-e",
-    "128",
-    "-t",
-    `${address}:8080`,
-    "-r",
-    "1000",
-    "-d",
-    "1",
-  );
+  // two connections: without what was due, only two of a thousand requests would be late
+  const options = ["-p", "http", "-u", "/small", "-e", "128", "-c", "2", "-r", "1000", "-d", "1"];
+  const running = load(...options, "-t", `${address}:8080`);
   await sleep(400);
   await fetch(`http://${address}:8080/stall`);
   const report = await running;
