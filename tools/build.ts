@@ -71,8 +71,10 @@ await whenChanged("sidecar", [...sidecarSources, ...settings], () => {
   cpSync(join(root, "src/sidecar/conf"), join(output, "sidecar"), { recursive: true });
 });
 
+// `sidecar` as argument: that and nothing else
+const only = process.argv[2];
 for (const program of programs) {
-  if (!existsSync(join(root, program.entry))) {
+  if (only === "sidecar" || !existsSync(join(root, program.entry))) {
     continue;
   }
   const inputs = sources.filter(

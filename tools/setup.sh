@@ -99,11 +99,15 @@ module_root=$cache/roots/module-$(echo "1 trixie $module_packages" | hash_of)
 [ -d "$sidecar_root" ] || build_root sidecar "$sidecar_packages" "$sidecar_root"
 ln -sfn "$sidecar_root" "$cache/sidecar-root"
 
-# ---- the module ----
+# ---- the module and the launcher of local mode ----
+
+need_module_root() { [ -d "$module_root" ] || build_root module "$module_packages" "$module_root"; }
+# Replaced by a rename: what runs keeps the old file.
+install_file() { cmp -s "$1" "$2" || { cp "$1" "$2.$$" && mv "$2.$$" "$2"; }; }
 
 module=$cache/module/$(cat src/sidecar/module/* tools/setup.sh | hash_of)/ngx_mesh_module.so
 if [ ! -f "$module" ]; then
-  [ -d "$module_root" ] || build_root module "$module_packages" "$module_root"
+  need_module_root
   say module "building the C module"
   work=$(mktemp -d "$module_root/build.XXXXXX")
   trap 'rm -rf "$work"' EXIT
@@ -129,4 +133,21 @@ BUILD
   trap - EXIT
 fi
 mkdir -p build/sidecar
-cmp -s "$module" build/sidecar/ngx_mesh_module.so || cp "$module" build/sidecar/ngx_mesh_module.so
+install_file "$module" build/sidecar/ngx_mesh_module.so
+
+launcher=$cache/launcher/$(cat src/local/launcher/* | hash_of)/launcher
+if [ ! -f "$launcher" ]; then
+  need_module_root
+  say launcher "building"
+  work=$(mktemp -d "$module_root/build.XXXXXX")
+  trap 'rm -rf "$work"' EXIT
+  cp src/local/launcher/* "$work/"
+  # static: it runs on the machine itself, whose libraries may be older
+  quietly chroot "$module_root" sh -c "cd /$(basename "$work") && gcc -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -static -s -o launcher *.c"
+  mkdir -p "$(dirname "$launcher")"
+  cp "$work/launcher" "$launcher.$$"
+  mv "$launcher.$$" "$launcher"
+  rm -rf "$work"
+  trap - EXIT
+fi
+install_file "$launcher" build/launcher

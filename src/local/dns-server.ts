@@ -1,0 +1,148 @@
+/** The mesh's DNS server, on the gateway: names of the mesh itself, everything else handed to the host's servers. */
+import { createSocket, type Socket } from "node:dgram";
+import { readFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { decode, encode, type Packet, type Question, RECURSION_AVAILABLE, AUTHORITATIVE_ANSWER } from "dns-packet";
+import { answerFor, type Names } from "./names.ts";
+
+/** Seconds: addresses of Services stay, those of pods do not. */
+const ttl = 5;
+const forwardTimeout = 3_000;
+/** RFC 1035, section 4.2.1. */
+const largestDatagram = 512;
+const mostForwarded = 256;
+const noSuchName = 3;
+const serverFailure = 2;
+
+export interface DnsServer {
+  setNames(names: Names): void;
+  close(): void;
+}
+
+/** Name servers of the host, from its resolv.conf. */
+export function hostServers(path = "/etc/resolv.conf"): string[] {
+  try {
+    return [...readFileSync(path, "utf8").matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1]!);
+  } catch {
+    return [];
+  }
+}
+
+function respond(query: Packet, code: number, addresses: readonly string[]): Buffer {
+  const question = query.questions?.[0];
+  return encode({
+    type: "response",
+    id: query.id ?? 0,
+    flags: AUTHORITATIVE_ANSWER | RECURSION_AVAILABLE | ((query.flags ?? 0) & 0x0100) | code,
+    questions: query.questions ?? [],
+    answers: addresses.map((data) => ({ type: "A" as const, name: question?.name ?? ".", ttl, data })),
+  });
+}
+
+/** RFC 1035: a response that does not fit says so, and the client asks again over TCP. */
+function fitting(query: Packet, code: number, addresses: readonly string[]): Buffer {
+  const whole = respond(query, code, addresses);
+  if (whole.length <= largestDatagram) {
+    return whole;
+  }
+  const cut = respond(query, code, []);
+  cut.writeUInt16BE(cut.readUInt16BE(2) | 0x0200, 2);
+  return cut;
+}
+
+async function forward(message: Buffer, servers: readonly string[]): Promise<Buffer | undefined> {
+  const server = servers[0];
+  if (server === undefined) {
+    return undefined;
+  }
+  const socket = createSocket(server.includes(":") ? "udp6" : "udp4");
+  return await new Promise((resolve) => {
+    const done = (answer: Buffer | undefined): void => {
+      clearTimeout(timer);
+      socket.close();
+      resolve(answer);
+    };
+    const timer = setTimeout(() => done(undefined), forwardTimeout);
+    socket.on("message", (answer) => answer.length >= 2 && answer.readUInt16BE(0) === message.readUInt16BE(0) && done(answer));
+    socket.on("error", () => done(undefined));
+    socket.send(message, 53, server);
+  });
+}
+
+/** Serves UDP and TCP at the address. Rejects when port 53 there cannot be had. */
+export async function serveDns(address: string, servers: readonly string[], port = 53): Promise<DnsServer> {
+  let names: Names = new Map();
+  let turn = 0;
+  let forwarded = 0;
+
+  const answer = async (message: Buffer, finish: (query: Packet, code: number, addresses: readonly string[]) => Buffer): Promise<Buffer | undefined> => {
+    let query: Packet;
+    try {
+      query = decode(message);
+    } catch {
+      return undefined;
+    }
+    const question: Question | undefined = query.questions?.[0];
+    if (query.type !== "query" || question === undefined) {
+      return undefined;
+    }
+    const found = answerFor(names, question.name, question.type, turn++);
+    switch (found.kind) {
+      case "addresses":
+        return finish(query, 0, found.addresses);
+      case "empty":
+        return finish(query, 0, []);
+      case "unknown":
+        return finish(query, noSuchName, []);
+      case "outside": {
+        if (forwarded >= mostForwarded) {
+          return finish(query, serverFailure, []);
+        }
+        forwarded++;
+        const reply = await forward(message, servers);
+        forwarded--;
+        return reply ?? finish(query, serverFailure, []);
+      }
+    }
+  };
+
+  const udp: Socket = createSocket("udp4");
+  udp.on("message", (message, from) => {
+    void answer(message, fitting).then((reply) => reply && udp.send(reply, from.port, from.address));
+  });
+  const tcp: Server = createServer((socket) => {
+    let pending = Buffer.alloc(0);
+    socket.setTimeout(10_000, () => socket.destroy());
+    socket.on("error", () => undefined);
+    socket.on("data", (chunk: Buffer) => {
+      pending = Buffer.concat([pending, chunk]);
+      if (pending.length < 2 || pending.length < 2 + pending.readUInt16BE(0)) {
+        return;
+      }
+      const message = pending.subarray(2, 2 + pending.readUInt16BE(0));
+      pending = pending.subarray(2 + message.length);
+      void answer(message, respond).then((reply) => {
+        if (reply === undefined) {
+          socket.destroy();
+          return;
+        }
+        const length = Buffer.alloc(2);
+        length.writeUInt16BE(reply.length);
+        socket.write(Buffer.concat([length, reply]));
+      });
+    });
+  });
+  await Promise.all([
+    new Promise<void>((resolve, reject) => udp.once("error", reject).bind(port, address, resolve)),
+    new Promise<void>((resolve, reject) => tcp.once("error", reject).listen(port, address, resolve)),
+  ]);
+  udp.on("error", () => undefined);
+  tcp.on("error", () => undefined);
+  return {
+    setNames: (next) => void (names = next),
+    close() {
+      udp.close();
+      tcp.close();
+    },
+  };
+}

