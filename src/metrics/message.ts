@@ -12,6 +12,8 @@ const mostEdges = 4000;
 const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/);
 const kind = z.enum(["deployment", "statefulset", "daemonset", "replicaset", "job", "pod"]);
 const count = z.int().nonnegative();
+/** Checked here: the library's check of a list of numbers took more than half of the time of a whole message. */
+const histogram = z.custom<readonly number[]>(isHistogram, "not a histogram");
 const workload = z.object({ namespace: name, kind, name });
 
 const edge = z.object({
@@ -25,7 +27,7 @@ const edge = z.object({
   mtls: z.boolean(),
   total: count,
   failures: count,
-  latency: z.array(count).length(latencyBuckets.length + 1),
+  latency: histogram,
 });
 
 /** An encoder of Lua writes an empty list as an empty object. */
@@ -40,6 +42,14 @@ const message = z.object({
   startedAt: z.number().positive(),
   edges,
 });
+
+function isHistogram(value: unknown): boolean {
+  return (
+    Array.isArray(value) &&
+    value.length === latencyBuckets.length + 1 &&
+    value.every((entry) => Number.isSafeInteger(entry) && entry >= 0)
+  );
+}
 
 function isEmptyObject(value: unknown): boolean {
   return (
