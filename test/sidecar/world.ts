@@ -1,10 +1,13 @@
 /** The world of the sidecar's logic without nginx and NATS: it writes down what it is told, and its clock is set by hand. */
-import { completeKey } from "../../src/wire/keys.ts";
+import { completeKey, workloadKey } from "../../src/wire/keys.ts";
 import type { WorkloadMessage } from "../../src/wire/messages.ts";
-import { createMesh, type Mesh, type World } from "../../src/sidecar/logic/mesh.ts";
+import * as actions from "../../src/sidecar/logic/actions.ts";
 import { need } from "../../src/sidecar/logic/keys.ts";
+import { createMesh, type Destination, type Mesh, type World } from "../../src/sidecar/logic/mesh.ts";
+import { outgoing, type Decision } from "../../src/sidecar/logic/outgoing.ts";
 import type { RequestView } from "../../src/sidecar/logic/route.ts";
 import { absent, completeness, present } from "../../src/sidecar/logic/settle.ts";
+import { workloadMessage } from "./messages.ts";
 import { seeded } from "./random.ts";
 
 export interface EndpointRecord {
@@ -115,4 +118,55 @@ export function change(mesh: Mesh, bucket: Bucket, name: string, value: unknown)
     present(mesh, key, value, "message");
   }
   answer(mesh, bucket);
+}
+
+export const ownAddress = "10.0.0.1";
+export const settingsKey = workloadKey("shop", "deployment", "client");
+
+export interface Scene {
+  readonly world: TestWorld;
+  readonly mesh: Mesh;
+  readonly bucket: Bucket;
+}
+
+/** A sidecar whose settings are in the bucket beside the given keys. */
+export function createScene(bucket: Bucket, settings: Partial<WorkloadMessage> = {}): Scene {
+  const world = createTestWorld();
+  const mesh = createTestMesh(world, settingsKey, ownAddress);
+  return { world, mesh, bucket: { [settingsKey]: workloadMessage(settings), ...bucket } };
+}
+
+/** Calls `decide` as the module does: again when the waiter is told, until it does not say "wait". */
+export function settled<D extends { readonly action: number }>(
+  { world, mesh, bucket }: Scene,
+  decide: (waiter: number) => D,
+): D {
+  const waiter = 7;
+  for (let turn = 0; turn < 10; turn++) {
+    const decision = decide(waiter);
+    if (decision.action !== actions.wait) {
+      return decision;
+    }
+    const told = world.resumed.length;
+    answer(mesh, bucket);
+    if (world.resumed.length === told) {
+      throw new Error("the connection waits and nobody will tell it");
+    }
+  }
+  throw new Error("the connection waits without end");
+}
+
+/** The decision about a connection of the application. */
+export function connect(scene: Scene, address: string, port: number): Decision {
+  return settled(scene, (waiter) => outgoing(scene.mesh, address, port, waiter));
+}
+
+/** The destination of a connection that the mesh takes. */
+export function destinationOf(scene: Scene, address: string, port: number): Destination {
+  const { destination } = connect(scene, address, port);
+  const found = scene.mesh.destinations[destination];
+  if (found === undefined) {
+    throw new Error(`${address}:${port} has no destination`);
+  }
+  return found;
 }
