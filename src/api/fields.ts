@@ -76,7 +76,7 @@ export function selects(selector: LabelSelector, labels: Readonly<Record<string,
     }
   }
   return (selector.matchExpressions ?? []).every(({ key, operator, values }) => {
-    const value = labels[key];
+    const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
     switch (operator) {
       case "In":
         return value !== undefined && (values ?? []).includes(value);

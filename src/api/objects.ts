@@ -58,10 +58,14 @@ export function namespaceOf(object: MeshObject): string {
     : ((object.metadata as { namespace?: string }).namespace ?? "default");
 }
 
+function title(kind: string, namespace: string | undefined, name: string): string {
+  return clusterKinds.has(kind) ? `${kind} ${name}` : `${kind} ${namespace ?? "default"}/${name}`;
+}
+
 /** `Kind namespace/name`; unique among the objects of a mesh. */
 export function identify(object: MeshObject): string {
-  const namespace = namespaceOf(object);
-  return `${object.kind} ${namespace === "" ? "" : `${namespace}/`}${object.metadata.name}`;
+  const { namespace, name } = object.metadata as { namespace?: string; name: string };
+  return title(object.kind, namespace, name);
 }
 
 const head = z.looseObject({
@@ -105,6 +109,15 @@ function describe(object: string, issue: Issue): readonly Problem[] {
   }
 }
 
+/** The value, frozen with everything in it. */
+function frozen<T>(value: T): T {
+  if (typeof value === "object" && value !== null) {
+    Object.values(value).forEach(frozen);
+    Object.freeze(value);
+  }
+  return value;
+}
+
 export type Parsed =
   | { readonly object: MeshObject; readonly problems: readonly [] }
   | { readonly object: undefined; readonly problems: readonly Problem[] };
@@ -117,8 +130,7 @@ export function parseObject(raw: unknown, where: string): Parsed {
     return failed(shape.error.issues.flatMap((issue) => describe(where, issue)));
   }
   const { apiVersion, kind, metadata } = shape.data;
-  const name = metadata?.name ?? "(no name)";
-  const title = `${kind} ${metadata?.namespace ?? "default"}/${name}`;
+  const object = title(kind, metadata?.namespace, metadata?.name ?? "(no name)");
   const schema = (schemas as Record<string, z.ZodType | undefined>)[`${apiVersion} ${kind}`];
   if (schema === undefined) {
     const own = ownGroups.some((group) => apiVersion.startsWith(`${group}/`));
@@ -127,7 +139,7 @@ export function parseObject(raw: unknown, where: string): Parsed {
       : `kind ${kind} (${apiVersion}) is not used by the mesh and is ignored`;
     return failed([
       {
-        object: title,
+        object,
         field: "apiVersion",
         reason: "UnknownKind",
         message,
@@ -137,7 +149,7 @@ export function parseObject(raw: unknown, where: string): Parsed {
   }
   const result = schema.safeParse(raw);
   if (!result.success) {
-    return failed(result.error.issues.flatMap((issue) => describe(title, issue)));
+    return failed(result.error.issues.flatMap((issue) => describe(object, issue)));
   }
-  return { object: result.data as MeshObject, problems: [] };
+  return { object: frozen(result.data) as MeshObject, problems: [] };
 }

@@ -3,7 +3,8 @@ import { z } from "zod";
 import { metadata, unused } from "./fields.ts";
 
 const text = z.string().min(1);
-const weight = z.int().min(0);
+/** Integers of CRDs have 32 bits; sums of these are exact. */
+const weight = z.int().min(0).max(2_147_483_647);
 
 export const trafficSplit = z.strictObject({
   apiVersion: z.literal("split.smi-spec.io/v1alpha3"),

@@ -2,20 +2,24 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 
-const pod = z.strictObject({
+const address = z.union([z.ipv4(), z.ipv6()]);
+
+/** Fields that this version does not know are left out. */
+const pod = z.object({
   namespace: z.string(),
   name: z.string(),
   uid: z.string(),
   labels: z.record(z.string(), z.string()),
   annotations: z.record(z.string(), z.string()),
-  owner: z.strictObject({ kind: z.string(), name: z.string() }),
+  owner: z.object({ kind: z.string(), name: z.string() }),
   serviceAccount: z.string(),
-  address: z.string(),
+  /** Empty: none yet. */
+  address: z.union([z.literal(""), address]),
   ready: z.boolean(),
   terminating: z.boolean(),
   meshed: z.boolean(),
   ports: z.array(
-    z.strictObject({
+    z.object({
       name: z.string().optional(),
       containerPort: z.int(),
       protocol: z.enum(["TCP", "UDP", "SCTP"]),
@@ -23,30 +27,34 @@ const pod = z.strictObject({
   ),
 });
 
-const localStatus = z.strictObject({
+const localStatus = z.object({
   version: z.literal(1),
-  serviceRanges: z.array(z.string()),
-  services: z.array(
-    z.strictObject({ namespace: z.string(), name: z.string(), addresses: z.array(z.string()) }),
-  ),
+  serviceRanges: z.array(z.union([z.cidrv4(), z.cidrv6()])),
+  services: z.array(z.object({ namespace: z.string(), name: z.string(), addresses: z.array(address) })),
   pods: z.array(pod),
 });
 
 export type LocalStatus = z.infer<typeof localStatus>;
 export type LocalPod = z.infer<typeof pod>;
 
-export const emptyStatus: LocalStatus = { version: 1, serviceRanges: [], services: [], pods: [] };
+/** The status is not there, or is none. */
+export class LocalStatusError extends Error {
+  override readonly name = "LocalStatusError";
+}
 
-/** Throws when the file is there and cannot be read; a missing file is an empty status. */
+/** Throws LocalStatusError. A missing file is one too: taken for an empty mesh, it would empty the real one. */
 export async function readLocalStatus(file: string): Promise<LocalStatus> {
-  let text: string;
+  const what = `cannot read the state of local mode "${file}"`;
+  let value: unknown;
   try {
-    text = await readFile(file, "utf8");
+    value = JSON.parse(await readFile(file, "utf8"));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      return emptyStatus;
-    }
-    throw error;
+    throw new LocalStatusError(`${what}: ${(error as Error).message}`, { cause: error });
   }
-  return localStatus.parse(JSON.parse(text));
+  const result = localStatus.safeParse(value);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    throw new LocalStatusError(`${what}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "wrong form"}`);
+  }
+  return result.data;
 }

@@ -1,5 +1,6 @@
 /** Model → the keys of the bucket. Pure; equal models give equal bytes. */
 import { createHash } from "node:crypto";
+import { canonicalAddress } from "../model/address.ts";
 import type { Endpoint, MeshModel, Pod, Service, ServicePort, Workload } from "../model/mesh.ts";
 import { addressKey, serviceKey, workloadKey } from "../wire/keys.ts";
 import {
@@ -10,7 +11,6 @@ import {
   wireVersion,
   type WorkloadMessage,
 } from "../wire/messages.ts";
-import { canonicalAddress } from "./address.ts";
 
 export interface Configuration {
   /** Key → JSON, sorted by key. */
@@ -70,7 +70,7 @@ function podAddress(pod: Pod): PodAddress {
     name: pod.name,
     workload: pod.workload,
     identity: pod.identity,
-    meshed: pod.meshed,
+    meshed: pod.identity !== "",
     ports: pod.ports.map(({ port, protocol, headless }) => ({
       port,
       protocol,

@@ -1,82 +1,103 @@
 /** Snapshot → mesh. Pure: equal snapshots give equal models. */
-import { annotations, readMtlsMode } from "../api/annotations.ts";
-import type { Problem } from "../api/problem.ts";
-import type { RunningPod, Snapshot } from "../cluster/snapshot.ts";
-import { spiffeId } from "../wire/sidecar.ts";
-import type { MeshModel, MeshSettings, Pod, PodPort, Service, Workload } from "./mesh.ts";
-import { withRoutes } from "./routes.ts";
-import { modelServices, type PodPair } from "./services.ts";
+import type { Service as ServiceObject } from "../api/core.ts";
+import { identify, namespaceOf } from "../api/objects.ts";
+import { formatProblem, type Problem } from "../api/problem.ts";
+import type { Snapshot } from "../cluster/snapshot.ts";
+import { canonicalRange } from "./address.ts";
+import { podsByAddress, servicesByAddress } from "./addresses.ts";
+import type { MeshModel, MeshSettings, Report, Workload } from "./mesh.ts";
+import { headlessRoutes, modelPod, withPorts } from "./pods.ts";
+import { serviceProtocol } from "./protocol.ts";
+import { indexByLabels, type Selection } from "./selection.ts";
+import { modelServices, type PodPair, serviceObjects } from "./services.ts";
 import { settingsOf, type SettingsOptions } from "./settings.ts";
-import { modelWorkload, workloadSources } from "./workloads.ts";
-import { containerProtocol } from "./protocol.ts";
+import { withRoutes } from "./splits.ts";
+import { ownerKey, targetPortIn, type Template, templatesOf } from "./templates.ts";
+import { reportUnsupported } from "./unsupported.ts";
+import { modelWorkload, type PortClaim } from "./workloads.ts";
 
-function modeOf(pod: RunningPod, settings: MeshSettings): MeshSettings["mtlsMode"] {
-  const reading = readMtlsMode(pod.annotations[annotations.mtlsMode]);
-  return ("value" in reading ? reading.value : undefined) ?? settings.mtlsMode;
-}
-
-function plainPod(running: RunningPod, settings: MeshSettings): Pod {
-  const meshed = running.meshed && modeOf(running, settings) !== "off";
-  return {
-    namespace: running.namespace,
-    name: running.name,
-    address: running.address,
-    workload: { namespace: running.namespace, kind: running.owner.kind, name: running.owner.name },
-    serviceAccount: running.serviceAccount,
-    meshed,
-    identity: meshed ? spiffeId(settings.trustDomain, running.namespace, running.serviceAccount) : "",
-    ports: [],
-  };
-}
-
-type HeadlessPorts = ReadonlyMap<string, NonNullable<PodPort["headless"]>>;
-
-/** `address port` → the headless Service with a route through which it is reached. */
-function headlessRoutes(services: readonly Service[]): HeadlessPorts {
-  const result = new Map<string, NonNullable<PodPort["headless"]>>();
-  for (const service of services.filter((candidate) => candidate.headless)) {
-    for (const port of service.ports.filter((candidate) => candidate.route !== undefined)) {
-      for (const endpoint of port.endpoints) {
-        const headless = { namespace: service.namespace, name: service.name, port: port.port };
-        result.set(`${endpoint.pod.address} ${endpoint.port}`, headless);
+/** Template → what the Services that select it say of its ports. */
+function claimsOf(
+  services: readonly ServiceObject[],
+  templates: Selection<Template>,
+): ReadonlyMap<Template, readonly PortClaim[]> {
+  const claims = new Map<Template, PortClaim[]>();
+  for (const service of services) {
+    for (const template of templates.select(namespaceOf(service), service.spec.selector)) {
+      const own = claims.get(template) ?? [];
+      for (const port of (service.spec.ports ?? []).filter((each) => each.protocol !== "SCTP")) {
+        const number = targetPortIn(template, port.targetPort ?? port.port);
+        if (number !== undefined) {
+          own.push({ port: number, protocol: serviceProtocol(port), service: identify(service) });
+        }
       }
+      claims.set(template, own);
     }
   }
-  return result;
+  return claims;
 }
 
-function podPorts(pair: PodPair, workload: Workload | undefined, headless: HeadlessPorts): PodPort[] {
-  const protocols = new Map(
-    pair.running.ports.map((port): [number, PodPort["protocol"]] => [
-      port.containerPort,
-      containerProtocol(port),
+function modelWorkloads(
+  templates: readonly Template[],
+  claims: ReadonlyMap<Template, readonly PortClaim[]>,
+  settings: MeshSettings,
+  report: Report,
+): ReadonlyMap<string, Workload> {
+  return new Map(
+    templates.map((template) => [
+      ownerKey(template),
+      modelWorkload(template, claims.get(template) ?? [], settings, report),
     ]),
   );
-  for (const { port, protocol } of workload?.ports ?? []) {
-    protocols.set(port, protocol);
-  }
-  return [...protocols]
-    .sort(([a], [b]) => a - b)
-    .map(([port, protocol]) => ({ port, protocol, headless: headless.get(`${pair.pod.address} ${port}`) }));
+}
+
+function pairPods(
+  snapshot: Snapshot,
+  workloads: ReadonlyMap<string, Workload>,
+  settings: MeshSettings,
+): readonly PodPair[] {
+  return snapshot.pods
+    .filter((running) => running.address !== "")
+    .map((running) => ({
+      namespace: running.namespace,
+      labels: running.labels,
+      running,
+      pod: modelPod(
+        running,
+        workloads.get(ownerKey({ namespace: running.namespace, ...running.owner })),
+        settings,
+      ),
+    }));
+}
+
+function sorted(problems: readonly Problem[]): readonly Problem[] {
+  const lines = new Map(problems.map((problem) => [formatProblem(problem), problem]));
+  return [...lines.keys()].sort().map((line) => lines.get(line)!);
 }
 
 export function buildModel(snapshot: Snapshot, options: SettingsOptions): MeshModel {
   const problems: Problem[] = [...snapshot.problems];
-  const settings = settingsOf(snapshot, options);
-  const pairs = snapshot.pods
-    .filter((running) => running.address !== "")
-    .map((running): PodPair => ({ running, pod: plainPod(running, settings) }));
-  const services = withRoutes(snapshot, modelServices(snapshot, pairs, settings, problems), problems);
-  const workloads = workloadSources(snapshot).map((source) =>
-    modelWorkload(source, snapshot, services, settings, problems),
+  const report: Report = (problem) => void problems.push(problem);
+  reportUnsupported(snapshot, report);
+  const settings = settingsOf(snapshot, options, report);
+  const objects = serviceObjects(snapshot, report);
+  const templates = templatesOf(snapshot);
+  const byLabels = indexByLabels(templates);
+  const workloads = modelWorkloads(templates, claimsOf(objects, byLabels), settings, report);
+  const pairs = pairPods(snapshot, workloads, settings);
+  const candidates = { pods: indexByLabels(pairs), templates: byLabels };
+  const plain = modelServices(objects, snapshot, candidates, settings, report);
+  const services = withRoutes(snapshot, servicesByAddress(plain, report), report);
+  const headless = headlessRoutes(services, report);
+  const pods = pairs.map(({ pod, running }) =>
+    withPorts(pod, running, workloads.get(ownerKey(pod.workload)), headless),
   );
-  const byOwner = new Map(
-    workloads.map((workload) => [`${workload.namespace}/${workload.kind}/${workload.name}`, workload]),
-  );
-  const headless = headlessRoutes(services);
-  const pods = pairs.map((pair): Pod => {
-    const { namespace, kind, name } = pair.pod.workload;
-    return { ...pair.pod, ports: podPorts(pair, byOwner.get(`${namespace}/${kind}/${name}`), headless) };
-  });
-  return { settings, serviceRanges: snapshot.serviceRanges, workloads, pods, services, problems };
+  return {
+    settings,
+    serviceRanges: snapshot.serviceRanges.map(canonicalRange),
+    workloads: [...workloads.values()],
+    pods: podsByAddress(pods, services, report),
+    services,
+    problems: sorted(problems),
+  };
 }

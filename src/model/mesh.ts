@@ -8,6 +8,7 @@ import type {
   LogLevel,
   MtlsMode,
   Protocol,
+  WorkloadReference,
 } from "../wire/messages.ts";
 
 /** Settings of the whole mesh, from MeshConfig. */
@@ -23,41 +24,46 @@ export interface MeshSettings {
   readonly statisticsInterval: number;
 }
 
-export interface Workload {
-  readonly namespace: string;
-  /** Lower case: `deployment`, …, `pod` for a pod without owner. */
-  readonly kind: string;
-  readonly name: string;
+export interface PortProtocol {
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+/** What the pods of one owner have in common. */
+export interface Workload extends WorkloadReference {
   readonly serviceAccount: string;
+  /** SPIFFE ID. */
   readonly identity: string;
   readonly mtlsMode: MtlsMode;
   readonly clientMaxBodySize: number;
-  readonly ports: readonly { readonly port: number; readonly protocol: Protocol }[];
+  /** Sorted; each number once. */
+  readonly ports: readonly PortProtocol[];
   readonly probes: readonly HttpProbe[];
-}
-
-export interface Endpoint {
-  readonly pod: Pod;
-  readonly port: number;
 }
 
 export interface Pod {
   readonly namespace: string;
   readonly name: string;
   readonly address: string;
-  readonly workload: { readonly namespace: string; readonly kind: string; readonly name: string };
+  readonly workload: WorkloadReference;
   readonly serviceAccount: string;
-  /** Whether it has a sidecar that speaks mTLS. */
+  /** Whether it has a sidecar. */
   readonly meshed: boolean;
-  /** Empty when it is not meshed or its mode is `off`. */
+  /** SPIFFE ID that its sidecar presents; empty: it speaks plain text, as it has no sidecar or its mode is `off`. */
   readonly identity: string;
+  readonly ready: boolean;
+  readonly terminating: boolean;
   readonly ports: readonly PodPort[];
 }
 
-export interface PodPort {
-  readonly port: number;
-  readonly protocol: Protocol;
+export interface PodPort extends PortProtocol {
+  /** The headless Service with a route through which clients reach this port. */
   readonly headless: { readonly namespace: string; readonly name: string; readonly port: number } | undefined;
+}
+
+export interface Endpoint {
+  readonly pod: Pod;
+  readonly port: number;
 }
 
 export interface Service {
@@ -69,24 +75,32 @@ export interface Service {
 }
 
 export interface ServicePort {
+  /** The port that clients connect to: for a headless Service that of its pods. */
   readonly port: number;
+  /** The port as the Service declares it. */
+  readonly declared: number;
   readonly name: string;
   readonly protocol: Protocol;
   readonly balancing: LbMethod;
   readonly route: Route | undefined;
+  /** Ready ones, sorted by address and port. */
   readonly endpoints: readonly Endpoint[];
 }
 
-/** Has room for what an HTTPRoute of the Gateway API says. */
+/** The first rule that applies decides; with none, requests go to the Service's own endpoints. */
 export interface Route {
   readonly rules: readonly RouteRule[];
 }
 
+/** As a rule of an HTTPRoute (Gateway API); its filters, timeouts, retries and mirrors will stand beside these. */
 export interface RouteRule {
+  /** One of these must hold; none: the rule applies to all. */
   readonly matches: readonly HttpMatch[];
+  /** Not all weights are 0. */
   readonly backends: readonly Backend[];
 }
 
+/** The endpoints of a Service's port; a route of that Service does not apply (Gateway API, GEP-1294). */
 export interface Backend {
   readonly namespace: string;
   readonly name: string;
@@ -96,9 +110,13 @@ export interface Backend {
 
 export interface MeshModel {
   readonly settings: MeshSettings;
+  /** CIDR, with canonical addresses. */
   readonly serviceRanges: readonly string[];
   readonly workloads: readonly Workload[];
   readonly pods: readonly Pod[];
   readonly services: readonly Service[];
   readonly problems: readonly Problem[];
 }
+
+/** Takes a problem; the model is made without what has it. */
+export type Report = (problem: Problem) => void;

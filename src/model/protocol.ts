@@ -9,23 +9,22 @@ interface NamedPort {
 function byName(name: string | undefined): Protocol | undefined {
   switch (name?.split("-")[0]) {
     case "http":
-    case "http2":
     case "ws":
       return "http";
     case "grpc":
+    case "http2":
+    case "h2c":
       return "grpc";
     case "tcp":
     case "https":
     case "tls":
       return "tcp";
-    case "udp":
-      return "udp";
     default:
       return undefined;
   }
 }
 
-/** `appProtocol` (KEP-1422 and the values that Kubernetes defines). */
+/** `appProtocol` (KEP-1422 and the values that Kubernetes defines). HTTP/2 is served as gRPC is. */
 function byAppProtocol(appProtocol: string | undefined): Protocol | undefined {
   switch (appProtocol?.toLowerCase()) {
     case "http":
@@ -33,6 +32,7 @@ function byAppProtocol(appProtocol: string | undefined): Protocol | undefined {
     case "kubernetes.io/ws":
       return "http";
     case "grpc":
+    case "http2":
     case "h2c":
     case "kubernetes.io/h2c":
       return "grpc";
@@ -47,17 +47,20 @@ function byAppProtocol(appProtocol: string | undefined): Protocol | undefined {
   }
 }
 
+function byNumber(port: number): Protocol {
+  return port === 80 ? "http" : "tcp";
+}
+
 /** Of a Service's port: appProtocol, else the name up to the first `-`, else the well-known port, else TCP. */
 export function serviceProtocol(
   port: NamedPort & { readonly port: number; readonly appProtocol?: string | undefined },
 ): Protocol {
-  if (port.protocol === "UDP") {
-    return "udp";
-  }
-  return byAppProtocol(port.appProtocol) ?? byName(port.name) ?? (port.port === 80 ? "http" : "tcp");
+  return port.protocol === "UDP"
+    ? "udp"
+    : (byAppProtocol(port.appProtocol) ?? byName(port.name) ?? byNumber(port.port));
 }
 
 /** Of a container's port that no Service leads to. */
-export function containerProtocol(port: NamedPort): Protocol {
-  return port.protocol === "UDP" ? "udp" : (byName(port.name) ?? "tcp");
+export function containerProtocol(port: NamedPort & { readonly containerPort: number }): Protocol {
+  return port.protocol === "UDP" ? "udp" : (byName(port.name) ?? byNumber(port.containerPort));
 }

@@ -1,7 +1,9 @@
 /** The settings of the whole mesh: the MeshConfig object, or the defaults of the public interface. */
 import { readBodySize } from "../api/annotations.ts";
+import { identify, namespaceOf } from "../api/objects.ts";
 import { objectsOf, type Snapshot } from "../cluster/snapshot.ts";
-import type { MeshSettings } from "./mesh.ts";
+import { controlPlaneNamespace } from "../wire/sidecar.ts";
+import type { MeshSettings, Report } from "./mesh.ts";
 
 export const meshConfigName = "nginx-mesh-config";
 
@@ -11,10 +13,25 @@ export interface SettingsOptions {
   readonly statisticsInterval: number;
 }
 
-export function settingsOf(snapshot: Snapshot, options: SettingsOptions): MeshSettings {
-  const spec = objectsOf(snapshot, "MeshConfig").find(
-    (object) => object.metadata.name === meshConfigName,
-  )?.spec;
+/** The MeshConfig in force. */
+function meshConfigOf(snapshot: Snapshot, report: Report) {
+  const objects = objectsOf(snapshot, "MeshConfig");
+  const isIt = (object: (typeof objects)[number]): boolean =>
+    namespaceOf(object) === controlPlaneNamespace && object.metadata.name === meshConfigName;
+  for (const other of objects.filter((object) => !isIt(object))) {
+    report({
+      object: identify(other),
+      field: "metadata",
+      reason: "Unsupported",
+      message: `has no effect: the mesh's settings are MeshConfig ${controlPlaneNamespace}/${meshConfigName}`,
+      severity: "warning",
+    });
+  }
+  return objects.find(isIt);
+}
+
+export function settingsOf(snapshot: Snapshot, options: SettingsOptions, report: Report): MeshSettings {
+  const spec = meshConfigOf(snapshot, report)?.spec;
   const size = readBodySize(spec?.clientMaxBodySize);
   return {
     trustDomain: options.trustDomain,

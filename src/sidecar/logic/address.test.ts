@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { BlockList } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
-import { canonicalAddress } from "../../compile/address.ts";
+import { canonicalAddress } from "../../model/address.ts";
 import { addressBytes, inRange } from "./address.ts";
 
 const byte = fc.nat(255);

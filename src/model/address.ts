@@ -28,3 +28,9 @@ export function canonicalAddress(address: string): string {
   const middle = Array.from({ length: 8 - start.length - end.length }, () => 0);
   return [...start, ...middle, ...end].map((group) => group.toString(16).padStart(4, "0")).join("");
 }
+
+/** A range `address/prefix length` with its address in canonical text. */
+export function canonicalRange(range: string): string {
+  const slash = range.indexOf("/");
+  return `${canonicalAddress(range.slice(0, slash))}${range.slice(slash)}`;
+}
