@@ -8,6 +8,8 @@ import { build } from "esbuild";
 const root = join(import.meta.dirname, "..");
 const output = join(root, "build");
 
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string };
+
 const programs = [
   { name: "controller", entry: "src/controller/main.ts" },
   { name: "local", entry: "src/local/main.ts" },
@@ -89,13 +91,14 @@ for (const program of programs) {
       target: "node24",
       format: "esm",
       minifySyntax: true,
-      minifyWhitespace: true,
+
       legalComments: "linked",
       sourcemap: "linked",
       logLevel: "warning",
       // libraries in CommonJS call require for Node's own modules
+      define: { NGINX_MESH_VERSION: JSON.stringify(version) },
       banner: {
-        js: 'import { createRequire as __require } from "node:module"; const require = __require(import.meta.url);',
+        js: 'import { createRequire as nodeCreateRequire } from "node:module"; const require = nodeCreateRequire(import.meta.url);',
       },
     });
   });

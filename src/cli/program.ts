@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { addGlobalOptions } from "./global-options.ts";
+import { localCommand } from "./local.ts";
 import { servicesCommand } from "./services.ts";
 import { statusCommand } from "./status.ts";
 import { topCommand } from "./top.ts";
@@ -26,6 +27,7 @@ export function createProgram(output: Output): Command {
   const commands = [
     completionCommand(output.print),
     configCommand(output.print),
+    localCommand(output),
     servicesCommand(output.print),
     statusCommand(output.print),
     topCommand(output.print),

@@ -1,0 +1,184 @@
+/** `local up`: starts a mesh from a folder of manifests and waits until its pods are ready. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { Command, Option } from "commander";
+import { FolderError, openFolder } from "../cluster/folder.ts";
+import { formatProblem } from "../api/problem.ts";
+import type { EngineView, PodView } from "../local/control.ts";
+import { checkKernel, checkMachine, chooseNetwork, cleanUp, isAlive, LocalError, readRecord, startInBackground } from "../local/host.ts";
+import { logFile, type Layout } from "../local/layout.ts";
+import type { EngineSettings } from "../local/settings.ts";
+import { parseDuration } from "./duration.ts";
+import { CommandError, exitStatus } from "./errors.ts";
+import { globalOptions } from "./global-options.ts";
+import { chosenMesh, engineStatus } from "./local-mesh.ts";
+import type { Output } from "./program.ts";
+
+interface UpOptions {
+  readonly file: string;
+  readonly name?: string;
+  readonly timeout: number;
+  readonly trustDomain: string;
+  readonly svidTtl: number;
+  readonly caTtl: number;
+  readonly caOverlap?: number;
+  readonly caKeyType: EngineSettings["caKeyType"];
+  readonly sidecarRoot: string;
+}
+
+/** The checkout or installation that this program is part of. */
+function programFolder(): string {
+  return resolve(import.meta.dirname, existsSync(join(import.meta.dirname, "local.mjs")) ? ".." : "../..");
+}
+
+async function checkManifests(folder: string, output: Output): Promise<void> {
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) {
+    throw new CommandError(`the folder of manifests "${folder}" does not exist or is not a folder`);
+  }
+  try {
+    const contents = await openFolder(folder).read();
+    contents.problems.forEach((problem) => output.warn(`${problem.severity}: ${formatProblem(problem)}\n`));
+  } catch (error) {
+    if (error instanceof FolderError) {
+      throw new CommandError(error.message, { cause: error });
+    }
+    throw error;
+  }
+}
+
+/** The last lines of a log, indented; "" when there is none. */
+function lastLines(path: string, count: number): string {
+  if (!existsSync(path)) {
+    return "";
+  }
+  const lines = readFileSync(path, "utf8").trimEnd().split("\n").slice(-count);
+  return lines[0] === "" ? "" : lines.map((line) => `    | ${line}\n`).join("");
+}
+
+function notReady(view: EngineView, layout: Layout): string {
+  const pods = view.pods.filter((pod) => !pod.ready && !pod.terminating).map((pod) => describe(pod, layout));
+  const missing = view.missing.map((name) => `  ${name}: not started yet\n`);
+  const parts = Object.entries(view.parts)
+    .filter(([, part]) => part.state !== "running")
+    .map(([name, part]) => `  ${name}: ${part.reason}\n${lastLines(join(layout.logs, `${name}.log`), 5)}`);
+  const problems = view.problems.map((problem) => `  ${problem}\n`);
+  return [...parts, ...pods, ...missing, ...problems].join("");
+}
+
+function describe(pod: PodView, layout: Layout): string {
+  const culprit = pod.containers.find((container) => !container.ready && (container.name !== "sidecar" || container.restarts > 0));
+  const log = culprit === undefined ? "" : lastLines(logFile(layout, pod.namespace, pod.name, culprit.name), 5);
+  return `  ${pod.namespace}/${pod.name}: ${pod.reason}\n${log}`;
+}
+
+const sleep = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
+
+/** Says each pod as it becomes ready; resolves with the last view. */
+async function untilReady(mesh: { name: string; layout: Layout }, alive: () => boolean, end: number, output: Output): Promise<EngineView | undefined> {
+  const said = new Set<string>();
+  let view: EngineView | undefined;
+  while (Date.now() < end) {
+    if (!alive()) {
+      throw new CommandError(`the engine of mesh "${mesh.name}" has ended:\n${lastLines(join(mesh.layout.logs, "engine.err"), 10)}${lastLines(mesh.layout.log, 10)}`);
+    }
+    view = existsSync(mesh.layout.controlSocket) ? await engineStatus(mesh, 5000).catch(() => view) : view;
+    const fresh = view?.pods.filter((pod) => pod.ready && !said.has(`${pod.namespace}/${pod.name}`)) ?? [];
+    for (const pod of fresh) {
+      said.add(`${pod.namespace}/${pod.name}`);
+      const total = (view?.pods.length ?? 0) + (view?.missing.length ?? 0);
+      output.print(`  ready  ${`${said.size}/${total}`.padEnd(7)} ${pod.namespace}/${pod.name}  ${pod.address}${pod.meshed ? "" : "  (not meshed)"}\n`);
+    }
+    if (view?.ready === true) {
+      return view;
+    }
+    await sleep(50);
+  }
+  return view;
+}
+
+async function up(options: UpOptions, command: Command, output: Output): Promise<void> {
+  const { name, layout } = chosenMesh({ ...globalOptions(command), ...(options.name === undefined ? {} : { name: options.name }) });
+  const manifests = resolve(options.file);
+  const program = programFolder();
+  checkMachine(program, options.sidecarRoot);
+  await checkManifests(manifests, output);
+  const before = readRecord(layout);
+  if (before !== undefined && isAlive(before)) {
+    throw new CommandError(
+      `the state folder ${layout.state} is in use: mesh "${before.settings.name}" runs from ${before.settings.manifests} (process ${before.pid}); "nginx-meshctl local down" ends it, --name starts another beside it`,
+    );
+  }
+  if (await cleanUp(layout)) {
+    output.print("  removed what an earlier mesh of this name had left behind\n");
+  }
+  await checkKernel();
+  const end = Date.now() + options.timeout;
+  const settings: EngineSettings = {
+    name,
+    state: layout.state,
+    manifests,
+    trustDomain: options.trustDomain,
+    svidTtlSeconds: options.svidTtl / 1000,
+    caTtlSeconds: options.caTtl / 1000,
+    ...(options.caOverlap === undefined ? {} : { caOverlapSeconds: options.caOverlap / 1000 }),
+    caKeyType: options.caKeyType,
+    program,
+    sidecarRoot: options.sidecarRoot,
+    network: await chooseNetwork(),
+  };
+  output.print(`mesh "${name}" from ${manifests}\n`);
+  const interrupted = (): void => {
+    output.warn("\ninterrupted: ending the mesh\n");
+    void cleanUp(layout).finally(() => process.exit(130));
+  };
+  process.once("SIGINT", interrupted);
+  process.once("SIGTERM", interrupted);
+  const record = await startInBackground(settings);
+  const view = await untilReady({ name, layout }, () => isAlive(record), end, output);
+  process.off("SIGINT", interrupted);
+  process.off("SIGTERM", interrupted);
+  if (view?.ready !== true) {
+    const why = view === undefined ? "  the engine does not answer yet\n" : notReady(view, layout);
+    throw new CommandError(`not everything is ready after ${options.timeout / 1000} s; the mesh goes on in the background:\n${why.trimEnd()}`, { status: exitStatus.notWell });
+  }
+  output.print(`ready: ${view.pods.length} pods; it goes on in the background until "nginx-meshctl local down"\n`);
+}
+
+function duration(flags: string, text: string, standard: string): Option {
+  return new Option(flags, text).argParser(parseDuration).default(parseDuration(standard), standard);
+}
+
+export function localUpCommand(output: Output): Command {
+  return new Command("up")
+    .summary("start a mesh from a folder of manifests")
+    .description(
+      "Starts a mesh from a folder of Kubernetes manifests and returns when every pod is ready. The mesh goes on in the background, and follows changes of the folder.",
+    )
+    .requiredOption("-f, --file <dir>", "folder of manifests")
+    .option("--name <name>", "name of the mesh (default: default)")
+    .addOption(duration("--timeout <duration>", "how long to wait until every pod is ready", "60s"))
+    .option("--trust-domain <name>", "SPIFFE trust domain", "example.org")
+    .addOption(duration("--svid-ttl <duration>", "life of an SVID", "1h"))
+    .addOption(duration("--ca-ttl <duration>", "life of the certificate authority", "720h"))
+    .addOption(new Option("--ca-overlap <duration>", "how long a new authority is known before it signs").argParser(parseDuration))
+    .addOption(
+      new Option("--ca-key-type <type>", "key of the certificate authority")
+        .choices(["ec-p256", "ec-p384", "rsa-2048", "rsa-4096"])
+        .default("ec-p256"),
+    )
+    .addOption(
+      new Option("--sidecar-root <dir>", "root file system with nginx and nats-server")
+        .env("NGINX_MESH_SIDECAR_ROOT")
+        .default("/var/cache/nginx-mesh/sidecar-root"),
+    )
+    .action(async (options: UpOptions, command: Command) => {
+      try {
+        await up(options, command, output);
+      } catch (error) {
+        if (error instanceof LocalError) {
+          throw new CommandError(error.message, { cause: error });
+        }
+        throw error;
+      }
+    });
+}
