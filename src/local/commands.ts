@@ -15,7 +15,10 @@ export interface RunOptions {
 /** Resolves with standard output. Throws ProgramError when the program cannot be started or ends with another status than 0. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], timeout: options.timeout ?? 30_000 });
+    const child = spawn(program, args, {
+      stdio: ["pipe", "pipe", "pipe"],
+      timeout: options.timeout ?? 30_000,
+    });
     let output = "";
     let errors = "";
     child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
@@ -24,13 +27,19 @@ export function run(program: string, args: readonly string[], options: RunOption
     child.stdin.end(options.input ?? "");
     const title = `${program} ${args.join(" ")}`.slice(0, 200);
     child.on("error", (cause) => {
-      reject(new ProgramError(`cannot run ${program}: ${cause.message}; is its package installed?`, { cause }));
+      reject(
+        new ProgramError(`cannot run ${program}: ${cause.message}; is its package installed?`, { cause }),
+      );
     });
     child.on("close", (status, signal) => {
       if (status === 0) {
         resolve(output);
       } else {
-        reject(new ProgramError(`"${title}" failed (${signal ?? `status ${status}`}): ${errors.trim() || "no message"}`));
+        reject(
+          new ProgramError(
+            `"${title}" failed (${signal ?? `status ${status}`}): ${errors.trim() || "no message"}`,
+          ),
+        );
       }
     });
   });

@@ -44,7 +44,12 @@ export function expand(text: string, environment: Readonly<Record<string, string
   });
 }
 
-function valueOf(variable: EnvironmentVariable, pod: PodFields, configMaps: ConfigMaps, soFar: Readonly<Record<string, string>>): string {
+function valueOf(
+  variable: EnvironmentVariable,
+  pod: PodFields,
+  configMaps: ConfigMaps,
+  soFar: Readonly<Record<string, string>>,
+): string {
   if (variable.value !== undefined) {
     return expand(variable.value, soFar);
   }
@@ -53,7 +58,9 @@ function valueOf(variable: EnvironmentVariable, pod: PodFields, configMaps: Conf
     return field(source.fieldRef.fieldPath, pod);
   }
   if (source?.configMapKeyRef !== undefined) {
-    return configMaps.get(`${pod.namespace}/${source.configMapKeyRef.name}`)?.[source.configMapKeyRef.key] ?? "";
+    return (
+      configMaps.get(`${pod.namespace}/${source.configMapKeyRef.name}`)?.[source.configMapKeyRef.key] ?? ""
+    );
   }
   return "";
 }

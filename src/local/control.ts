@@ -29,7 +29,17 @@ export interface EngineView {
   /** Pods that should run and are not there yet, as `namespace/name`. */
   readonly missing: readonly string[];
   readonly ready: boolean;
-  readonly parts: Readonly<Record<string, { readonly state: string; readonly reason: string; readonly restarts: number; readonly pid: number | undefined }>>;
+  readonly parts: Readonly<
+    Record<
+      string,
+      {
+        readonly state: string;
+        readonly reason: string;
+        readonly restarts: number;
+        readonly pid: number | undefined;
+      }
+    >
+  >;
   /** One line each. */
   readonly problems: readonly string[];
 }
@@ -57,8 +67,15 @@ export function engineView(engine: Engine, settings: EngineSettings): EngineView
   const wanted = engine.desired().groups.flatMap((group) => group.pods.map(podKey));
   const missing = wanted.filter((key) => !present.has(key));
   const readable = engine.error() === "" ? [] : [engine.error()];
-  const problems = [...engine.contents().problems, ...engine.desired().problems].filter((problem) => problem.severity === "error");
-  const part = ({ state, reason, restarts, pid }: Engine["parts"]["nats"]) => ({ state, reason, restarts, pid });
+  const problems = [...engine.contents().problems, ...engine.desired().problems].filter(
+    (problem) => problem.severity === "error",
+  );
+  const part = ({ state, reason, restarts, pid }: Engine["parts"]["nats"]) => ({
+    state,
+    reason,
+    restarts,
+    pid,
+  });
   return {
     name: settings.name,
     manifests: settings.manifests,
@@ -82,7 +99,11 @@ function send(response: ServerResponse, status: number, body: unknown): void {
   response.end(`${JSON.stringify(body)}\n`);
 }
 
-async function handle(request: IncomingMessage, response: ServerResponse, options: ControlOptions): Promise<void> {
+async function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: ControlOptions,
+): Promise<void> {
   switch (`${request.method} ${request.url}`) {
     case "GET /":
       send(response, 200, options.view());
@@ -103,7 +124,9 @@ async function handle(request: IncomingMessage, response: ServerResponse, option
 export async function serveControl(options: ControlOptions): Promise<Server> {
   rmSync(options.socket, { force: true });
   const server = createServer((request, response) => {
-    handle(request, response, options).catch((error: unknown) => send(response, 500, { message: (error as Error).message }));
+    handle(request, response, options).catch((error: unknown) =>
+      send(response, 500, { message: (error as Error).message }),
+    );
   });
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(options.socket, resolve));
   chmodSync(options.socket, 0o600);

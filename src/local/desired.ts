@@ -58,7 +58,11 @@ function metadataOf(owner: Owner): { labels: Record<string, string>; annotations
 }
 
 /** The pod's label wins over the namespace's. In local mode what says nothing is meshed: that is what it is for. */
-function isMeshed(namespace: string, labels: Record<string, string>, namespaces: ReadonlyMap<string, string>): boolean {
+function isMeshed(
+  namespace: string,
+  labels: Record<string, string>,
+  namespaces: ReadonlyMap<string, string>,
+): boolean {
   if (systemNamespaces.has(namespace)) {
     return false;
   }
@@ -78,22 +82,34 @@ function refusal(owner: Owner, spec: PodSpec, meshed: boolean): Problem | undefi
   }
   const users = [spec.securityContext, ...spec.containers.map((container) => container.securityContext)];
   if (meshed && users.some((context) => context?.runAsUser === sidecarUser)) {
-    return problem("spec.securityContext.runAsUser", `user ${sidecarUser} is the sidecar's: what it sends is not captured; the pod is not started: choose another`);
+    return problem(
+      "spec.securityContext.runAsUser",
+      `user ${sidecarUser} is the sidecar's: what it sends is not captured; the pod is not started: choose another`,
+    );
   }
   const seen = new Set<string>();
   for (const port of spec.containers.flatMap((container) => container.ports ?? [])) {
     const name = `${port.containerPort}/${port.protocol ?? "TCP"}`;
     if (meshed && port.protocol === "SCTP") {
-      return problem("spec.containers", `SCTP port ${port.containerPort} cannot be meshed; the pod is not started`);
+      return problem(
+        "spec.containers",
+        `SCTP port ${port.containerPort} cannot be meshed; the pod is not started`,
+      );
     }
     if (meshed && seen.has(name)) {
-      return problem("spec.containers", `two containers have port ${name}; the pod is not started: give one another`);
+      return problem(
+        "spec.containers",
+        `two containers have port ${name}; the pod is not started: give one another`,
+      );
     }
     seen.add(name);
   }
   const withoutCommand = spec.containers.find((container) => (container.command ?? []).length === 0);
   if (withoutCommand !== undefined) {
-    return problem(`spec.containers["${withoutCommand.name}"].command`, "local mode runs no images: a container needs a command; the pod is not started");
+    return problem(
+      `spec.containers["${withoutCommand.name}"].command`,
+      "local mode runs no images: a container needs a command; the pod is not started",
+    );
   }
   return undefined;
 }
@@ -110,11 +126,19 @@ function names(owner: Owner, revision: string): { replicas: number; name: (index
       return { replicas: 1, name: () => `${base}-${revision.slice(0, 5)}` };
     case "Deployment":
     case "ReplicaSet":
-      return { replicas: owner.spec.replicas ?? 1, name: (index) => `${base}-${revision.slice(0, 5)}-${index}` };
+      return {
+        replicas: owner.spec.replicas ?? 1,
+        name: (index) => `${base}-${revision.slice(0, 5)}-${index}`,
+      };
   }
 }
 
-function groupOf(owner: Owner, namespaces: ReadonlyMap<string, string>, folder: string, problems: Problem[]): DesiredGroup {
+function groupOf(
+  owner: Owner,
+  namespaces: ReadonlyMap<string, string>,
+  folder: string,
+  problems: Problem[],
+): DesiredGroup {
   const spec = specOf(owner);
   const metadata = metadataOf(owner);
   const namespace = namespaceOf(owner);
@@ -155,6 +179,8 @@ export function desiredPods(contents: FolderContents): Desired {
   }
   const groups = contents.objects
     .filter((object): object is Owner => ownerKinds.has(object.kind))
-    .map((owner) => groupOf(owner, namespaces, dirname(contents.sources.get(identify(owner)) ?? "."), problems));
+    .map((owner) =>
+      groupOf(owner, namespaces, dirname(contents.sources.get(identify(owner)) ?? "."), problems),
+    );
   return { groups, problems };
 }

@@ -2,7 +2,14 @@
 import { createSocket, type Socket } from "node:dgram";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { decode, encode, type Packet, type Question, RECURSION_AVAILABLE, AUTHORITATIVE_ANSWER } from "dns-packet";
+import {
+  decode,
+  encode,
+  type Packet,
+  type Question,
+  RECURSION_AVAILABLE,
+  AUTHORITATIVE_ANSWER,
+} from "dns-packet";
 import { answerFor, type Names } from "./names.ts";
 
 /** Seconds: addresses of Services stay, those of pods do not. */
@@ -63,7 +70,10 @@ async function forward(message: Buffer, servers: readonly string[]): Promise<Buf
       resolve(answer);
     };
     const timer = setTimeout(() => done(undefined), forwardTimeout);
-    socket.on("message", (answer) => answer.length >= 2 && answer.readUInt16BE(0) === message.readUInt16BE(0) && done(answer));
+    socket.on(
+      "message",
+      (answer) => answer.length >= 2 && answer.readUInt16BE(0) === message.readUInt16BE(0) && done(answer),
+    );
     socket.on("error", () => done(undefined));
     socket.send(message, 53, server);
   });
@@ -75,7 +85,10 @@ export async function serveDns(address: string, servers: readonly string[], port
   let turn = 0;
   let forwarded = 0;
 
-  const answer = async (message: Buffer, finish: (query: Packet, code: number, addresses: readonly string[]) => Buffer): Promise<Buffer | undefined> => {
+  const answer = async (
+    message: Buffer,
+    finish: (query: Packet, code: number, addresses: readonly string[]) => Buffer,
+  ): Promise<Buffer | undefined> => {
     let query: Packet;
     try {
       query = decode(message);

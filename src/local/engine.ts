@@ -252,7 +252,10 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
 function serviceAccountsOf(desired: Desired): { namespace: string; name: string }[] {
   const all = desired.groups.flatMap((group) => group.pods.filter((pod) => pod.meshed));
   const byName = new Map(
-    all.map((pod) => [`${pod.namespace}/${pod.serviceAccount}`, { namespace: pod.namespace, name: pod.serviceAccount }]),
+    all.map((pod) => [
+      `${pod.namespace}/${pod.serviceAccount}`,
+      { namespace: pod.namespace, name: pod.serviceAccount },
+    ]),
   );
   return [...byName.values()];
 }

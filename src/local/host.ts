@@ -37,19 +37,27 @@ export function checkMachine(program: string, sidecarRoot: string): void {
       `these programs are missing: ${missing.join(", ")}; Debian has them in iproute2, nftables, iptables, util-linux, mount and procps ("make build" installs them)`,
     );
   }
-  for (const file of ["build/local.mjs", "build/controller.mjs", "build/sidecar/nginx.conf", "build/sidecar/ngx_mesh_module.so"]) {
+  for (const file of [
+    "build/local.mjs",
+    "build/controller.mjs",
+    "build/sidecar/nginx.conf",
+    "build/sidecar/ngx_mesh_module.so",
+  ]) {
     if (!existsSync(join(program, file))) {
       throw new LocalError(`${join(program, file)} is not there: run "make build" first`);
     }
   }
   if (!existsSync(join(sidecarRoot, "usr/sbin/nginx"))) {
-    throw new LocalError(`the sidecar's root file system ${sidecarRoot} has no nginx: run "make build" first`);
+    throw new LocalError(
+      `the sidecar's root file system ${sidecarRoot} has no nginx: run "make build" first`,
+    );
   }
 }
 
 /** Throws LocalError when the kernel lacks what capture and namespaces need. */
 export async function checkKernel(): Promise<void> {
-  const script = "ip link set lo up && iptables -t nat -A OUTPUT -p tcp -m owner --uid-owner 1 -j REDIRECT --to-ports 1 && nft list tables >/dev/null";
+  const script =
+    "ip link set lo up && iptables -t nat -A OUTPUT -p tcp -m owner --uid-owner 1 -j REDIRECT --to-ports 1 && nft list tables >/dev/null";
   try {
     await run("unshare", ["--net", "--mount", "--pid", "--fork", "sh", "-e", "-c", script]);
   } catch (error) {
@@ -80,7 +88,9 @@ export function isAlive(record: EngineRecord): boolean {
 /** The engine itself: the first process of the mesh's PID namespace. */
 export function enginePid(record: EngineRecord): number | undefined {
   try {
-    const children = readFileSync(`/proc/${record.pid}/task/${record.pid}/children`, "utf8").trim().split(" ");
+    const children = readFileSync(`/proc/${record.pid}/task/${record.pid}/children`, "utf8")
+      .trim()
+      .split(" ");
     return children[0] === undefined || children[0] === "" ? undefined : Number(children[0]);
   } catch {
     return undefined;
@@ -88,10 +98,14 @@ export function enginePid(record: EngineRecord): number | undefined {
 }
 
 export async function chooseNetwork(): Promise<number> {
-  const routes = JSON.parse(await run("ip", ["-j", "-4", "route", "show", "table", "all"])) as { dst: string }[];
+  const routes = JSON.parse(await run("ip", ["-j", "-4", "route", "show", "table", "all"])) as {
+    dst: string;
+  }[];
   const plan = freePlan(routes.map((route) => route.dst));
   if (plan === undefined) {
-    throw new LocalError("no free address range among 10.64.0.0/16 to 10.127.0.0/16: all overlap routes of this host");
+    throw new LocalError(
+      "no free address range among 10.64.0.0/16 to 10.127.0.0/16: all overlap routes of this host",
+    );
   }
   return plan.number;
 }
@@ -134,15 +148,31 @@ export async function startInBackground(settings: EngineSettings): Promise<Engin
     writeFileSync(join(layout.state, "made-run-netns"), "");
   }
   const output = openSync(join(layout.logs, "engine.err"), "a", 0o600);
-  const args = ["--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", process.execPath];
-  const child = spawn("unshare", [...args, join(settings.program, "build/local.mjs"), JSON.stringify(settings)], {
-    detached: true,
-    cwd: "/",
-    stdio: ["ignore", output, output],
-  });
+  const args = [
+    "--net",
+    "--mount",
+    "--propagation",
+    "private",
+    "--pid",
+    "--fork",
+    "--kill-child=SIGKILL",
+    "--mount-proc",
+    process.execPath,
+  ];
+  const child = spawn(
+    "unshare",
+    [...args, join(settings.program, "build/local.mjs"), JSON.stringify(settings)],
+    {
+      detached: true,
+      cwd: "/",
+      stdio: ["ignore", output, output],
+    },
+  );
   const { pid } = child;
   if (pid === undefined) {
-    throw new LocalError('the engine cannot be started: "unshare" is missing; it is in the package util-linux');
+    throw new LocalError(
+      'the engine cannot be started: "unshare" is missing; it is in the package util-linux',
+    );
   }
   child.unref();
   const record: EngineRecord = { pid, network: settings.network, settings };

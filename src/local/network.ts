@@ -32,13 +32,24 @@ export interface PodNetwork {
 
 export async function setUpPod(plan: AddressPlan, pod: PodNetwork): Promise<void> {
   const name = `p${pod.number}`;
-  const outside = [`netns add ${name}`, `link add v${pod.number} type veth peer name eth0 netns ${name}`, `link set v${pod.number} master ${bridge} up`];
+  const outside = [
+    `netns add ${name}`,
+    `link add v${pod.number} type veth peer name eth0 netns ${name}`,
+    `link set v${pod.number} master ${bridge} up`,
+  ];
   await run("ip", ["-batch", "-"], { input: `${outside.join("\n")}\n` });
-  const inside = ["link set lo up", `addr add ${pod.address}/17 dev eth0`, "link set eth0 up", `route add default via ${plan.gateway}`];
+  const inside = [
+    "link set lo up",
+    `addr add ${pod.address}/17 dev eth0`,
+    "link set eth0 up",
+    `route add default via ${plan.gateway}`,
+  ];
   await run("ip", ["-n", name, "-batch", "-"], { input: `${inside.join("\n")}\n` });
   // one shell in the namespace: ports below 1024 without privileges, then the rules from standard input
   const script = `echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; echo 4096 >/proc/sys/net/core/somaxconn; ${pod.capture === undefined ? "true" : "exec iptables-restore --wait 10"}`;
-  await run("nsenter", [`--net=${namespacePath(pod.number)}`, "sh", "-c", script], { input: pod.capture ?? "" });
+  await run("nsenter", [`--net=${namespacePath(pod.number)}`, "sh", "-c", script], {
+    input: pod.capture ?? "",
+  });
 }
 
 /** With the namespace its end of the link vanishes, and with that the node's. */

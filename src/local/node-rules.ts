@@ -39,7 +39,7 @@ ${targets
     jump services
   }
   chain output {
-    type nat hook output priority dstnat; policy accept;
+    type nat hook output priority -100; policy accept;
     jump services
   }
   chain forward {

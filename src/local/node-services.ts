@@ -17,7 +17,9 @@ export function namedServices(model: MeshModel): NamedService[] {
 
 function podsOf(service: Service): { name: string; address: string }[] {
   const byName = new Map(
-    service.ports.flatMap((port) => port.endpoints.map(({ pod }): [string, string] => [pod.name, pod.address])),
+    service.ports.flatMap((port) =>
+      port.endpoints.map(({ pod }): [string, string] => [pod.name, pod.address]),
+    ),
   );
   return [...byName].map(([name, address]) => ({ name, address }));
 }

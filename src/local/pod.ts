@@ -81,7 +81,12 @@ function portsOf(desired: DesiredPod, key: string): readonly number[] {
   return "value" in reading ? (reading.value ?? []) : [];
 }
 
-export function startPod(desired: DesiredPod, number: number, address: string, context: PodContext): LocalPodHandle {
+export function startPod(
+  desired: DesiredPod,
+  number: number,
+  address: string,
+  context: PodContext,
+): LocalPodHandle {
   const { layout, plan } = context;
   const folder = podFolder(layout, number);
   const containers: RunningContainer[] = [];
@@ -106,13 +111,19 @@ export function startPod(desired: DesiredPod, number: number, address: string, c
     containers.every((container) => container.ready && runs(container));
 
   const setUp = async (): Promise<void> => {
-    await mkdir(join(folder, "spire"), { recursive: true, mode: 0o700 });
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // the sidecar sees only this folder, as another user
+    await mkdir(join(folder, "spire"), { recursive: true, mode: 0o755 });
     await writeFile(join(folder, "resolv.conf"), resolvConf(desired.namespace, plan.gateway));
-    await writeFile(join(folder, "hosts"), `127.0.0.1 localhost\n::1 localhost ip6-localhost\n${address} ${desired.name}\n`);
+    await writeFile(
+      join(folder, "hosts"),
+      `127.0.0.1 localhost\n::1 localhost ip6-localhost\n${address} ${desired.name}\n`,
+    );
     const capture = desired.meshed
       ? captureRules({
           ignoreIncomingPorts: portsOf(desired, annotations.ignoreIncomingPorts),
           ignoreOutgoingPorts: portsOf(desired, annotations.ignoreOutgoingPorts),
+          ipv6: false,
         })
       : undefined;
     const network = setUpPod(plan, { number, address, capture });
@@ -163,7 +174,10 @@ export function startPod(desired: DesiredPod, number: number, address: string, c
       context.onChange();
     }
     if (!terminating) {
-      sidecarTimer = setTimeout(() => void watchSidecar(), ready ? sidecarRecheckMilliseconds : sidecarPollMilliseconds);
+      sidecarTimer = setTimeout(
+        () => void watchSidecar(),
+        ready ? sidecarRecheckMilliseconds : sidecarPollMilliseconds,
+      );
     }
   };
 
@@ -187,7 +201,9 @@ export function startPod(desired: DesiredPod, number: number, address: string, c
       workingDirectory: rootFolder === undefined ? resolve(desired.folder, directory) : directory,
       user,
       group: container.securityContext?.runAsGroup ?? desired.spec.securityContext?.runAsGroup ?? user,
-      command: [...(container.command ?? []), ...(container.args ?? [])].map((part) => expand(part, environment)),
+      command: [...(container.command ?? []), ...(container.args ?? [])].map((part) =>
+        expand(part, environment),
+      ),
       environment,
     });
   };
@@ -237,7 +253,10 @@ export function startPod(desired: DesiredPod, number: number, address: string, c
     }
   };
 
-  const readiness = async (running: RunningContainer, target: Parameters<typeof runProbe>[1]): Promise<string> => {
+  const readiness = async (
+    running: RunningContainer,
+    target: Parameters<typeof runProbe>[1],
+  ): Promise<string> => {
     const check = running.container.readinessProbe;
     return check === undefined ? "" : await runProbe(check, target);
   };
@@ -307,7 +326,11 @@ export function startPod(desired: DesiredPod, number: number, address: string, c
       return sidecar.reason === "" ? "its sidecar is not ready" : `its sidecar ${sidecar.reason}`;
     }
     const waiting = containers.find((container) => !container.ready);
-    return phase !== "" ? phase : waiting === undefined ? "" : `container ${waiting.container.name}: ${waiting.keeper.reason || waiting.reason}`;
+    return phase !== ""
+      ? phase
+      : waiting === undefined
+        ? ""
+        : `container ${waiting.container.name}: ${waiting.keeper.reason || waiting.reason}`;
   };
 
   const view = (name: string, keeper: Keeper, ready: boolean, why: string): ContainerView => ({
@@ -336,8 +359,12 @@ export function startPod(desired: DesiredPod, number: number, address: string, c
       return reason();
     },
     get containers() {
-      const own = containers.map((running) => view(running.container.name, running.keeper, running.ready, running.reason));
-      return sidecar === undefined ? own : [view("sidecar", sidecar, sidecarReady, sidecarReady ? "" : "not ready"), ...own];
+      const own = containers.map((running) =>
+        view(running.container.name, running.keeper, running.ready, running.reason),
+      );
+      return sidecar === undefined
+        ? own
+        : [view("sidecar", sidecar, sidecarReady, sidecarReady ? "" : "not ready"), ...own];
     },
     get environment() {
       return containers[0]?.environment ?? {};

@@ -37,7 +37,8 @@ export function createPods(options: PodsOptions): Pods {
     pods.set(podKey(desired), startPod(desired, number, address, options.context));
   };
 
-  const starting = (): number => [...pods.values()].filter((pod) => !pod.ready && !pod.terminating && pod.containers.length < 2).length;
+  const starting = (): number =>
+    [...pods.values()].filter((pod) => !pod.ready && !pod.terminating && pod.containers.length < 2).length;
 
   const startWaiting = async (): Promise<void> => {
     if (preparing || waiting.size === 0) {

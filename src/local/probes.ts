@@ -14,7 +14,13 @@ export interface ProbeTarget {
 }
 
 /** GET; resolves with the status code. Rejects when there is no answer in time. */
-export function httpStatus(host: string, port: number, path: string, timeout: number, headers: Record<string, string> = {}): Promise<number> {
+export function httpStatus(
+  host: string,
+  port: number,
+  path: string,
+  timeout: number,
+  headers: Record<string, string> = {},
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const request = httpRequest({ host, port, path, headers, agent: false, timeout }, (response) => {
       response.resume();
@@ -37,14 +43,25 @@ function portNumber(port: number | string, container: Container): number {
   return found;
 }
 
-async function httpProbe(get: NonNullable<Probe["httpGet"]>, target: ProbeTarget, timeout: number): Promise<string> {
+async function httpProbe(
+  get: NonNullable<Probe["httpGet"]>,
+  target: ProbeTarget,
+  timeout: number,
+): Promise<string> {
   const port = portNumber(get.port, target.container);
-  const path = get.path === undefined || get.path === "" ? "/" : get.path.startsWith("/") ? get.path : `/${get.path}`;
+  const path =
+    get.path === undefined || get.path === "" ? "/" : get.path.startsWith("/") ? get.path : `/${get.path}`;
   const headers = Object.fromEntries((get.httpHeaders ?? []).map(({ name, value }) => [name, value]));
   const secure = get.scheme === "HTTPS";
   // as the injector does in Kubernetes: the sidecar passes the probe on, in every mTLS mode
   const status = target.meshed
-    ? await httpStatus(target.address, secure ? ports.httpsProbes : ports.httpProbes, `/${port}${path}`, timeout, headers)
+    ? await httpStatus(
+        target.address,
+        secure ? ports.httpsProbes : ports.httpProbes,
+        `/${port}${path}`,
+        timeout,
+        headers,
+      )
     : await httpStatus(target.address, port, path, timeout, headers);
   return status >= 200 && status < 400 ? "" : `GET ${path} at port ${port} answered ${status}`;
 }
@@ -69,7 +86,11 @@ export async function runProbe(probe: Probe, target: ProbeTarget): Promise<strin
     }
     if (probe.exec?.command !== undefined) {
       const names = Object.entries(target.environment).map(([name, value]) => `${name}=${value}`);
-      await run("nsenter", [`--net=${namespacePath(target.number)}`, "env", ...names, ...probe.exec.command], { timeout });
+      await run(
+        "nsenter",
+        [`--net=${namespacePath(target.number)}`, "env", ...names, ...probe.exec.command],
+        { timeout },
+      );
     }
     return "";
   } catch (error) {

@@ -44,7 +44,11 @@ export function statusOf(input: StatusInput): LocalStatus {
       const namespace = namespaceOf(service);
       const { name } = service.metadata;
       const headless = service.spec.clusterIP === "None";
-      return { namespace, name, addresses: headless ? [] : [input.addressOf(`${namespace}/${name}`, service.spec.clusterIP)] };
+      return {
+        namespace,
+        name,
+        addresses: headless ? [] : [input.addressOf(`${namespace}/${name}`, service.spec.clusterIP)],
+      };
     });
   return { version: 1, serviceRanges: [input.plan.serviceRange], services, pods: input.pods.map(podStatus) };
 }
