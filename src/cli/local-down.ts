@@ -15,7 +15,10 @@ export function localDownCommand(output: Output): Command {
     .option("--name <name>", "name of the mesh (default: default)")
     .option("--now", "do not wait for applications to end by themselves")
     .action(async (options: { name?: string; now?: boolean }, command: Command) => {
-      const mesh = chosenMesh({ ...globalOptions(command), ...(options.name === undefined ? {} : { name: options.name }) });
+      const mesh = chosenMesh({
+        ...globalOptions(command),
+        ...(options.name === undefined ? {} : { name: options.name }),
+      });
       const record = readRecord(mesh.layout);
       if (record === undefined) {
         output.print(`mesh "${mesh.name}" is not running: nothing to do\n`);

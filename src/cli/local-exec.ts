@@ -38,7 +38,9 @@ function inSidecar(pod: PodView, command: readonly string[]): readonly string[] 
 export function localExecCommand(): Command {
   return new Command("exec")
     .summary("run a command in a pod")
-    .description("Runs a command in a pod: its network, its names, its environment. POD is a pod, or a workload: its first pod.")
+    .description(
+      "Runs a command in a pod: its network, its names, its environment. POD is a pod, or a workload: its first pod.",
+    )
     .argument("<pod>", "pod, namespace/pod, or workload")
     .argument("<command...>", "command and its arguments, after --")
     .option("-c, --container <name>", '"sidecar" for the sidecar\'s own file system')
@@ -50,11 +52,19 @@ export function localExecCommand(): Command {
       if (engine === undefined) {
         throw new CommandError(`mesh "${mesh.name}" has no engine process`);
       }
-      const inside = options.container === "sidecar" ? inSidecar(pod, command) : inContainer(mesh, pod, command);
-      const child = spawn("nsenter", ["--target", String(engine), "--mount", "--pid", "--net", "--", ...inside], {
-        stdio: "inherit",
-        env: { ...pod.environment, ...(process.env["TERM"] === undefined ? {} : { TERM: process.env["TERM"] }) },
-      });
+      const inside =
+        options.container === "sidecar" ? inSidecar(pod, command) : inContainer(mesh, pod, command);
+      const child = spawn(
+        "nsenter",
+        ["--target", String(engine), "--mount", "--pid", "--net", "--", ...inside],
+        {
+          stdio: "inherit",
+          env: {
+            ...pod.environment,
+            ...(process.env["TERM"] === undefined ? {} : { TERM: process.env["TERM"] }),
+          },
+        },
+      );
       const ignore = (): void => undefined;
       process.on("SIGINT", ignore);
       process.exitCode = await new Promise<number>((done, fail) => {

@@ -19,9 +19,14 @@ export function chosenMesh(options: Pick<GlobalOptions, "mesh" | "state"> & { re
 } {
   const name = options.name ?? options.mesh ?? defaultMesh;
   if (!/^[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?$/.test(name)) {
-    throw new CommandError(`"${name}" cannot be the name of a mesh: up to 32 lower-case letters, digits and "-"`);
+    throw new CommandError(
+      `"${name}" cannot be the name of a mesh: up to 32 lower-case letters, digits and "-"`,
+    );
   }
-  return { name, layout: layoutOf(options.state === undefined ? join(stateRoot, name) : resolve(options.state)) };
+  return {
+    name,
+    layout: layoutOf(options.state === undefined ? join(stateRoot, name) : resolve(options.state)),
+  };
 }
 
 export interface RunningMesh {
@@ -42,24 +47,39 @@ export async function runningMesh(command: Command): Promise<RunningMesh> {
   const layout = layoutOf(found.state);
   const record = readRecord(layout);
   if (record === undefined || !isAlive(record)) {
-    throw new CommandError(`mesh "${found.name}" is not running (state folder ${found.state}); "nginx-meshctl local up -f DIR" starts one`);
+    throw new CommandError(
+      `mesh "${found.name}" is not running (state folder ${found.state}); "nginx-meshctl local up -f DIR" starts one`,
+    );
   }
   return { name: found.name, layout, record };
 }
 
-export async function engineStatus(mesh: { readonly name: string; readonly layout: Layout }, timeout: number): Promise<EngineView> {
+export async function engineStatus(
+  mesh: { readonly name: string; readonly layout: Layout },
+  timeout: number,
+): Promise<EngineView> {
   const whom = `the engine of mesh "${mesh.name}"`;
   return (await ask({ socket: mesh.layout.controlSocket, path: "/", timeout, whom })) as EngineView;
 }
 
 /** Tells the engine to do something. Throws CommandError when it does not answer with success. */
-export function tellEngine(mesh: { readonly name: string; readonly layout: Layout }, path: string, timeout: number): Promise<void> {
+export function tellEngine(
+  mesh: { readonly name: string; readonly layout: Layout },
+  path: string,
+  timeout: number,
+): Promise<void> {
   return new Promise((done, fail) => {
-    const failed = (why: string): void => fail(new CommandError(`the engine of mesh "${mesh.name}" did not do ${path}: ${why}`));
-    const message = request({ socketPath: mesh.layout.controlSocket, path, method: "POST", timeout }, (response) => {
-      response.resume();
-      response.on("end", () => (response.statusCode === 200 ? done() : failed(`status ${response.statusCode}`)));
-    });
+    const failed = (why: string): void =>
+      fail(new CommandError(`the engine of mesh "${mesh.name}" did not do ${path}: ${why}`));
+    const message = request(
+      { socketPath: mesh.layout.controlSocket, path, method: "POST", timeout },
+      (response) => {
+        response.resume();
+        response.on("end", () =>
+          response.statusCode === 200 ? done() : failed(`status ${response.statusCode}`),
+        );
+      },
+    );
     message.on("timeout", () => message.destroy(new Error(`no answer within ${timeout / 1000} s`)));
     message.on("error", (error) => failed(error.message));
     message.end();
@@ -69,16 +89,25 @@ export function tellEngine(mesh: { readonly name: string; readonly layout: Layou
 /** `name`, `namespace/name`, `kind/name` or a workload's name: the pod, or a workload's first pod. */
 export function findPod(view: EngineView, text: string, namespace: string | undefined): PodView {
   const inNamespace = view.pods.filter((pod) => namespace === undefined || pod.namespace === namespace);
-  const byOrder = [...inNamespace].sort((a, b) => Number(b.ready) - Number(a.ready) || (a.name < b.name ? -1 : 1));
+  const byOrder = [...inNamespace].sort(
+    (a, b) => Number(b.ready) - Number(a.ready) || (a.name < b.name ? -1 : 1),
+  );
   const exact = byOrder.filter((pod) => pod.name === text || `${pod.namespace}/${pod.name}` === text);
   const owned = byOrder.filter((pod) => {
     const [kind, name] = pod.owner.split("/");
-    return name === text || pod.owner === text || `${kind}s/${name}` === text || `${pod.namespace}/${name}` === text;
+    return (
+      name === text ||
+      pod.owner === text ||
+      `${kind}s/${name}` === text ||
+      `${pod.namespace}/${name}` === text
+    );
   });
   const found = exact[0] ?? owned[0];
   if (found === undefined) {
     const known = view.pods.map((pod) => `${pod.namespace}/${pod.name}`).join(", ");
-    throw new CommandError(`there is no pod or workload "${text}"; the mesh has ${known === "" ? "no pods" : known}`);
+    throw new CommandError(
+      `there is no pod or workload "${text}"; the mesh has ${known === "" ? "no pods" : known}`,
+    );
   }
   return found;
 }

@@ -7,7 +7,9 @@ import type { Output } from "./program.ts";
 export function localRotateCommand(output: Output): Command {
   return new Command("rotate-ca")
     .summary("replace the certificate authority of a mesh")
-    .description("Publishes a new certificate authority now; it signs after the overlap, and the old one stays trusted until its SVIDs have ended.")
+    .description(
+      "Publishes a new certificate authority now; it signs after the overlap, and the old one stays trusted until its SVIDs have ended.",
+    )
     .action(async (_options: object, command: Command) => {
       const mesh = await runningMesh(command);
       await tellEngine(mesh, "/rotate-ca", globalOptions(command).timeout);

@@ -5,7 +5,16 @@ import { Command, Option } from "commander";
 import { FolderError, openFolder } from "../cluster/folder.ts";
 import { formatProblem } from "../api/problem.ts";
 import type { EngineView, PodView } from "../local/control.ts";
-import { checkKernel, checkMachine, chooseNetwork, cleanUp, isAlive, LocalError, readRecord, startInBackground } from "../local/host.ts";
+import {
+  checkKernel,
+  checkMachine,
+  chooseNetwork,
+  cleanUp,
+  isAlive,
+  LocalError,
+  readRecord,
+  startInBackground,
+} from "../local/host.ts";
 import { logFile, type Layout } from "../local/layout.ts";
 import type { EngineSettings } from "../local/settings.ts";
 import { parseDuration } from "./duration.ts";
@@ -66,27 +75,39 @@ function notReady(view: EngineView, layout: Layout): string {
 }
 
 function describe(pod: PodView, layout: Layout): string {
-  const culprit = pod.containers.find((container) => !container.ready && (container.name !== "sidecar" || container.restarts > 0));
-  const log = culprit === undefined ? "" : lastLines(logFile(layout, pod.namespace, pod.name, culprit.name), 5);
+  const culprit = pod.containers.find(
+    (container) => !container.ready && (container.name !== "sidecar" || container.restarts > 0),
+  );
+  const log =
+    culprit === undefined ? "" : lastLines(logFile(layout, pod.namespace, pod.name, culprit.name), 5);
   return `  ${pod.namespace}/${pod.name}: ${pod.reason}\n${log}`;
 }
 
 const sleep = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
 
 /** Says each pod as it becomes ready; resolves with the last view. */
-async function untilReady(mesh: { name: string; layout: Layout }, alive: () => boolean, end: number, output: Output): Promise<EngineView | undefined> {
+async function untilReady(
+  mesh: { name: string; layout: Layout },
+  alive: () => boolean,
+  end: number,
+  output: Output,
+): Promise<EngineView | undefined> {
   const said = new Set<string>();
   let view: EngineView | undefined;
   while (Date.now() < end) {
     if (!alive()) {
-      throw new CommandError(`the engine of mesh "${mesh.name}" has ended:\n${lastLines(join(mesh.layout.logs, "engine.err"), 10)}${lastLines(mesh.layout.log, 10)}`);
+      throw new CommandError(
+        `the engine of mesh "${mesh.name}" has ended:\n${lastLines(join(mesh.layout.logs, "engine.err"), 10)}${lastLines(mesh.layout.log, 10)}`,
+      );
     }
     view = existsSync(mesh.layout.controlSocket) ? await engineStatus(mesh, 5000).catch(() => view) : view;
     const fresh = view?.pods.filter((pod) => pod.ready && !said.has(`${pod.namespace}/${pod.name}`)) ?? [];
     for (const pod of fresh) {
       said.add(`${pod.namespace}/${pod.name}`);
       const total = (view?.pods.length ?? 0) + (view?.missing.length ?? 0);
-      output.print(`  ready  ${`${said.size}/${total}`.padEnd(7)} ${pod.namespace}/${pod.name}  ${pod.address}${pod.meshed ? "" : "  (not meshed)"}\n`);
+      output.print(
+        `  ready  ${`${said.size}/${total}`.padEnd(7)} ${pod.namespace}/${pod.name}  ${pod.address}${pod.meshed ? "" : "  (not meshed)"}\n`,
+      );
     }
     if (view?.ready === true) {
       return view;
@@ -97,7 +118,10 @@ async function untilReady(mesh: { name: string; layout: Layout }, alive: () => b
 }
 
 async function up(options: UpOptions, command: Command, output: Output): Promise<void> {
-  const { name, layout } = chosenMesh({ ...globalOptions(command), ...(options.name === undefined ? {} : { name: options.name }) });
+  const { name, layout } = chosenMesh({
+    ...globalOptions(command),
+    ...(options.name === undefined ? {} : { name: options.name }),
+  });
   const manifests = resolve(options.file);
   const program = programFolder();
   checkMachine(program, options.sidecarRoot);
@@ -139,9 +163,14 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
   process.off("SIGTERM", interrupted);
   if (view?.ready !== true) {
     const why = view === undefined ? "  the engine does not answer yet\n" : notReady(view, layout);
-    throw new CommandError(`not everything is ready after ${options.timeout / 1000} s; the mesh goes on in the background:\n${why.trimEnd()}`, { status: exitStatus.notWell });
+    throw new CommandError(
+      `not everything is ready after ${options.timeout / 1000} s; the mesh goes on in the background:\n${why.trimEnd()}`,
+      { status: exitStatus.notWell },
+    );
   }
-  output.print(`ready: ${view.pods.length} pods; it goes on in the background until "nginx-meshctl local down"\n`);
+  output.print(
+    `ready: ${view.pods.length} pods; it goes on in the background until "nginx-meshctl local down"\n`,
+  );
 }
 
 function duration(flags: string, text: string, standard: string): Option {
@@ -160,7 +189,11 @@ export function localUpCommand(output: Output): Command {
     .option("--trust-domain <name>", "SPIFFE trust domain", "example.org")
     .addOption(duration("--svid-ttl <duration>", "life of an SVID", "1h"))
     .addOption(duration("--ca-ttl <duration>", "life of the certificate authority", "720h"))
-    .addOption(new Option("--ca-overlap <duration>", "how long a new authority is known before it signs").argParser(parseDuration))
+    .addOption(
+      new Option("--ca-overlap <duration>", "how long a new authority is known before it signs").argParser(
+        parseDuration,
+      ),
+    )
     .addOption(
       new Option("--ca-key-type <type>", "key of the certificate authority")
         .choices(["ec-p256", "ec-p384", "rsa-2048", "rsa-4096"])

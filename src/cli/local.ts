@@ -10,7 +10,9 @@ import type { Output } from "./program.ts";
 export function localCommand(output: Output): Command {
   const local = new Command("local")
     .summary("meshes on this machine, without Kubernetes")
-    .description("Runs a folder of Kubernetes manifests as a mesh on this machine: pods are network namespaces.");
+    .description(
+      "Runs a folder of Kubernetes manifests as a mesh on this machine: pods are network namespaces.",
+    );
   const commands = [
     localUpCommand(output),
     localDownCommand(output),
