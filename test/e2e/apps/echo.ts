@@ -1,0 +1,21 @@
+/** HTTP server for tests: answers with what it was asked, as JSON. Environment: PORT (default 8080), LISTEN. */
+import { createServer } from "node:http";
+import { hostname } from "node:os";
+
+const server = createServer((request, response) => {
+  let bytes = 0;
+  request.on("data", (chunk: Buffer) => (bytes += chunk.length));
+  request.on("end", () => {
+    const { method, url, httpVersion, rawHeaders } = request;
+    const body = JSON.stringify({ pod: hostname(), method, url, httpVersion, rawHeaders, bytes });
+    const status = Number(/^\/status\/(\d{3})/.exec(url ?? "")?.[1] ?? 200);
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(`${body}\n`);
+  });
+});
+server.keepAliveTimeout = 3_600_000;
+server.listen(Number(process.env["PORT"] ?? 8080), process.env["LISTEN"] ?? "0.0.0.0");
+process.on("SIGTERM", () => {
+  server.close(() => process.exit(0));
+  server.closeIdleConnections();
+});
