@@ -20,7 +20,9 @@ export async function setUpNode(plan: AddressPlan): Promise<void> {
     `route add default via ${plan.uplinkHost}`,
   ];
   await run("ip", ["-batch", "-"], { input: `${lines.join("\n")}\n` });
-  await run("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1", "net.core.somaxconn=4096"]);
+  // the host's address lies within the pods' own range: the node answers for it, so that pods can answer the host
+  const proxyArp = `net.ipv4.conf.${bridge}.proxy_arp=1`;
+  await run("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1", "net.core.somaxconn=4096", proxyArp]);
 }
 
 export interface PodNetwork {
