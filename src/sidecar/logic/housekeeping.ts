@@ -6,12 +6,20 @@ import type { Mesh } from "./mesh.ts";
 /** Seconds after which a key that traffic does not need any more is dropped. */
 export const unusedAfter = 600;
 
-/** Keys that nothing has needed since `before` (seconds) and that may go. */
-function unused(keys: Keys, before: number): Key[] {
+/** The same for what the bucket does not have: addresses outside of the mesh, of which there is no end. */
+export const absentAfter = 60;
+/** With more keys than this everything goes that traffic does not need right now: a pod may try every address. */
+export const manyKeys = 4000;
+const unusedOfMany = 10;
+
+/** Keys that nothing has needed for long and that may go. */
+function unused(keys: Keys, now: number): Key[] {
   const result: Key[] = [];
+  const many = keys.count > manyKeys;
   for (const name in keys.byName) {
     const key = keys.byName[name]!;
-    if (!key.pinned && key.usedAt < before && key.waiters.length === 0) {
+    const patience = many ? unusedOfMany : key.value === undefined ? absentAfter : unusedAfter;
+    if (!key.pinned && key.usedAt < now - patience && key.waiters.length === 0) {
       result.push(key);
     }
   }
@@ -21,7 +29,7 @@ function unused(keys: Keys, before: number): Key[] {
 /** Drops what was long unused; returns the names that need not be followed any more. */
 export function dropUnused(mesh: Mesh, now: number): string[] {
   const names: string[] = [];
-  const keys = unused(mesh.keys, now - unusedAfter);
+  const keys = unused(mesh.keys, now);
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i]!;
     if (forget(mesh, key)) {
