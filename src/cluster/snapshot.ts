@@ -29,15 +29,14 @@ export interface SourcedObject {
   readonly source: string;
 }
 
-/** Sorts, and keeps of objects with one name the first by source. */
+/** Sorts, and keeps of objects with one name the first. */
 export function uniqueObjects(sourced: readonly SourcedObject[]): {
   readonly objects: readonly MeshObject[];
   readonly problems: readonly Problem[];
 } {
   const byName = new Map<string, SourcedObject>();
   const problems: Problem[] = [];
-  const ordered = [...sourced].sort((a, b) => compare(a.source, b.source));
-  for (const entry of ordered) {
+  for (const entry of sourced) {
     const name = identify(entry.object);
     const first = byName.get(name);
     if (first === undefined) {

@@ -21,6 +21,12 @@ function refuse(
   return { problem: { object: identify(split), field, reason, message, severity: "error" } };
 }
 
+/** What is wrong with one port of the root, while the split is used for others. */
+function refusePort(port: ServicePort, problem: Problem): Problem {
+  const message = problem.message.replace(/; the split is not used$/, `; port ${port.declared} is not split`);
+  return { ...problem, message, severity: "warning" };
+}
+
 function inNamespaceOf(split: TrafficSplit, name: string): string {
   return `${namespaceOf(split)}/${name}`;
 }
@@ -107,6 +113,7 @@ function routePorts(
   services: Services,
   matches: readonly HttpMatch[],
 ): Found<{ readonly ports: readonly ServicePort[]; readonly left: readonly Problem[] }> {
+  const problems: Problem[] = [];
   const left: Problem[] = [];
   const ports = root.ports.map((port) => {
     if (port.protocol === "udp") {
@@ -114,7 +121,8 @@ function routePorts(
     }
     const backends = backendsOf(split, root, port, services);
     if ("problem" in backends) {
-      left.push(backends.problem);
+      problems.push(backends.problem);
+      left.push(refusePort(port, backends.problem));
       return port;
     }
     const route: Route = { rules: [{ matches, backends: backends.value }] };
@@ -123,7 +131,7 @@ function routePorts(
   if (ports.some((port) => port.route !== undefined)) {
     return { value: { ports, left } };
   }
-  const [problem] = left;
+  const [problem] = problems;
   return problem === undefined
     ? refuse(split, "spec.service", "InvalidValue", "the Service has no port that can be split")
     : { problem };
@@ -225,7 +233,7 @@ export function withRoutes(
       continue;
     }
     const { root, left } = result.value;
-    left.forEach((problem) => report({ ...problem, severity: "warning" }));
+    left.forEach(report);
     routed.set(`${root.namespace}/${root.name}`, root);
     used.push(split);
   }

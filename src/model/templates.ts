@@ -9,6 +9,8 @@ export interface Template extends WorkloadReference, Labelled {
   /** As problems name it. */
   readonly title: string;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Path of the annotations in the object. */
+  readonly annotationsField: string;
   readonly spec: PodSpec;
 }
 
@@ -29,6 +31,7 @@ function ownersOf(snapshot: Snapshot): Template[] {
         name: object.metadata.name,
         labels: metadata?.labels ?? {},
         annotations: metadata?.annotations ?? {},
+        annotationsField: "spec.template.metadata.annotations",
         spec,
       };
     }),
@@ -43,6 +46,7 @@ function podsOf(snapshot: Snapshot): Template[] {
     name: object.metadata.name,
     labels: object.metadata.labels ?? {},
     annotations: object.metadata.annotations ?? {},
+    annotationsField: "metadata.annotations",
     spec: object.spec,
   }));
 }
@@ -56,6 +60,7 @@ function fromRunning(pod: RunningPod): Template {
     name: pod.owner.name,
     labels: pod.labels,
     annotations: pod.annotations,
+    annotationsField: "metadata.annotations",
     spec: {
       serviceAccountName: pod.serviceAccount,
       containers: [

@@ -19,7 +19,7 @@ function setting<T>(template: Template, key: string, reading: Reading<T>, otherw
   }
   report({
     object: template.title,
-    field: `annotations["${key}"]`,
+    field: `${template.annotationsField}["${key}"]`,
     reason: "InvalidValue",
     message: `${reading.error}; the mesh's setting is used`,
     severity: "error",

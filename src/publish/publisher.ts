@@ -3,32 +3,41 @@
  * and writes the difference, so a NATS that comes back empty is filled again, and a controller that restarts writes
  * only what changed meanwhile.
  */
-import { type KV, Kvm } from "@nats-io/kv";
-import { jetstreamManager, StorageType } from "@nats-io/jetstream";
 import type { NatsConnection } from "@nats-io/transport-node";
-import { bucket, completeKey } from "../wire/keys.ts";
+import { completeKey } from "../wire/keys.ts";
+import { type Bucket, openBucket, type Tombstone } from "./bucket.ts";
 import { difference } from "./difference.ts";
 
-/** Puts that may be under way at once. */
-const parallel = 64;
-const retryMilliseconds = 250;
-const requestTimeout = 5_000;
+/** Writes that may be under way at once. */
+const parallel = 128;
+const firstRetry = 100;
+const longestRetry = 5_000;
+/** A removal is remembered this long for sidecars that were away; milliseconds. */
+const tombstoneAge = 3_600_000;
+
+export interface Publication {
+  readonly keys: ReadonlyMap<string, string>;
+  readonly version: string;
+}
 
 export interface PublisherState {
   /** Version of the configuration that the bucket has; empty before the first. */
   readonly version: string;
   /** Milliseconds since 1970; 0: never. */
   readonly publishedAt: number;
+  /** Keys since the start. */
   readonly written: number;
   readonly removed: number;
-  /** Empty: none. */
+  /** Why the newest configuration is not in the bucket; empty: it is, or is being written. */
   readonly error: string;
 }
 
 export interface Publisher {
-  /** The newest configuration; an older one that is not written yet is skipped. */
-  publish(configuration: { readonly keys: ReadonlyMap<string, string>; readonly version: string }): void;
-  /** The connection is new: the bucket must be read again. */
+  /** The newest configuration; one that was not written yet is skipped. */
+  publish(publication: Publication): void;
+  /** The connection is gone: what is under way is given up. */
+  disconnected(): void;
+  /** The connection is new: the bucket is read again. */
   reconnected(): void;
   state(): PublisherState;
   close(): Promise<void>;
@@ -36,136 +45,161 @@ export interface Publisher {
 
 export interface PublisherOptions {
   readonly connection: NatsConnection;
+  /** Milliseconds since 1970. */
   readonly now: () => number;
+  /** A configuration is in the bucket. */
+  readonly onPublished?: (change: { readonly written: number; readonly removed: number }) => void;
+  /** Called once for each new reason. */
   readonly onError: (error: Error) => void;
 }
 
-async function openBucket(connection: NatsConnection): Promise<KV> {
-  // the check of the server's version and of the account needs rights that the controller does not have
-  const kvm = new Kvm(connection);
-  return await kvm.create(bucket, {
-    history: 1,
-    storage: StorageType.File,
-    allow_direct: true,
-    timeout: requestTimeout,
-  } as Parameters<Kvm["create"]>[1]);
+/** What is known of the bucket since the last connect. */
+interface Known {
+  readonly bucket: Bucket;
+  readonly values: Map<string, string>;
 }
 
-/** All keys that have a value. */
-async function readBucket(connection: NatsConnection, kv: KV): Promise<Map<string, string>> {
-  const present = new Map<string, string>();
-  const manager = await jetstreamManager(connection, { checkAPI: false, timeout: requestTimeout });
-  const info = await manager.streams.info(`KV_${bucket}`);
-  if (info.state.messages === 0) {
-    return present;
-  }
-  const watch = await kv.watch();
-  for await (const entry of watch) {
-    if (entry.operation === "PUT") {
-      present.set(entry.key, entry.string());
-    }
-    if (entry.delta === 0) {
-      break;
-    }
-  }
-  watch.stop();
-  return present;
-}
-
-async function inParallel<T>(items: readonly T[], action: (item: T) => Promise<unknown>): Promise<void> {
+async function inParallel<T>(
+  items: readonly T[],
+  signal: AbortSignal,
+  action: (item: T) => Promise<unknown>,
+): Promise<void> {
   for (let start = 0; start < items.length; start += parallel) {
+    signal.throwIfAborted();
     await Promise.all(items.slice(start, start + parallel).map(action));
   }
 }
 
+async function bury(bucket: Bucket, tombstones: readonly Tombstone[], now: number): Promise<void> {
+  for (const tombstone of tombstones) {
+    if (now - tombstone.created.getTime() > tombstoneAge) {
+      await bucket.bury(tombstone);
+    }
+  }
+}
+
+/** Writes what differs; the mark of completeness last. */
+async function write(known: Known, target: Publication, signal: AbortSignal) {
+  const { bucket, values } = known;
+  const present = new Map(values);
+  present.delete(completeKey);
+  const { put, remove } = difference(present, target.keys);
+  await inParallel(put, signal, async ([key, value]) => {
+    await bucket.put(key, value);
+    values.set(key, value);
+  });
+  await inParallel(remove, signal, async (key) => {
+    await bucket.remove(key);
+    values.delete(key);
+  });
+  signal.throwIfAborted();
+  if (!values.has(completeKey)) {
+    await bucket.put(completeKey, "{}");
+    values.set(completeKey, "{}");
+  }
+  return { written: put.length, removed: remove.length };
+}
+
+/** The result of the work, unless the signal comes first; the work is then left to end by itself. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    signal.addEventListener("abort", abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
 export function createPublisher(options: PublisherOptions): Publisher {
-  const { connection } = options;
-  let wanted: { readonly keys: ReadonlyMap<string, string>; readonly version: string } | undefined;
-  let kv: KV | undefined;
-  let present: Map<string, string> | undefined;
-  let running: Promise<void> | undefined;
+  let wanted: Publication | undefined;
+  let known: Known | undefined;
+  let running = Promise.resolve();
+  let busy = false;
+  let retry: NodeJS.Timeout | undefined;
+  let delay = firstRetry;
   let again = false;
-  let closed = false;
+  let session = new AbortController();
   let state: PublisherState = { version: "", publishedAt: 0, written: 0, removed: 0, error: "" };
 
-  const write = async (target: NonNullable<typeof wanted>): Promise<void> => {
-    kv ??= await openBucket(connection);
-    present ??= await readBucket(connection, kv);
-    const store = kv;
-    const known = present;
-    const complete = known.delete(completeKey);
-    const { put, remove } = difference(known, target.keys);
-    await inParallel(put, async ([key, value]) => {
-      await store.put(key, value);
-      known.set(key, value);
-    });
-    await inParallel(remove, async (key) => {
-      await store.delete(key);
-      known.delete(key);
-    });
-    if (!complete) {
-      await store.put(completeKey, "{}");
-    }
-    known.set(completeKey, "{}");
+  const open = async (signal: AbortSignal): Promise<Known> => {
+    const bucket = await openBucket(options.connection);
+    const { values, tombstones } = await bucket.read();
+    signal.throwIfAborted();
+    void bury(bucket, tombstones, options.now()).catch(() => undefined);
+    return { bucket, values };
+  };
+
+  const publishOnce = async (target: Publication, signal: AbortSignal): Promise<void> => {
+    known ??= await open(signal);
+    const { written, removed } = await write(known, target, signal);
+    signal.throwIfAborted();
     state = {
       version: target.version,
       publishedAt: options.now(),
-      written: state.written + put.length,
-      removed: state.removed + remove.length,
+      written: state.written + written,
+      removed: state.removed + removed,
       error: "",
     };
+    delay = firstRetry;
+    options.onPublished?.({ written, removed });
   };
 
-  const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, retryMilliseconds));
+  const failed = (error: Error): void => {
+    known = undefined;
+    again = true;
+    const { message } = error;
+    if (message !== state.error) {
+      state = { ...state, error: message };
+      options.onError(new Error(`cannot publish the configuration to NATS: ${message}`, { cause: error }));
+    }
+    retry = setTimeout(wake, delay);
+    delay = Math.min(delay * 2, longestRetry);
+  };
 
-  const loop = async (): Promise<void> => {
-    while (again && !closed) {
+  const loop = async (signal: AbortSignal): Promise<void> => {
+    while (again && wanted !== undefined && !signal.aborted) {
       again = false;
-      const target = wanted;
-      if (target === undefined) {
-        return;
-      }
       try {
-        await write(target);
+        await unlessAborted(publishOnce(wanted, signal), signal);
       } catch (error) {
-        kv = undefined;
-        present = undefined;
-        again = true;
-        const message = (error as Error).message;
-        if (message !== state.error) {
-          state = { ...state, error: message };
-          options.onError(
-            new Error(`publishing the configuration to NATS failed: ${message}`, { cause: error }),
-          );
+        if (!signal.aborted) {
+          failed(error as Error);
         }
-        await pause();
+        break;
       }
     }
+    busy = false;
   };
 
   const wake = (): void => {
     again = true;
-    running ??= loop().finally(() => {
-      running = undefined;
-      if (again && !closed) {
-        wake();
-      }
-    });
+    clearTimeout(retry);
+    if (!busy) {
+      busy = true;
+      running = loop(session.signal);
+    }
+  };
+
+  const giveUp = (reason: string): void => {
+    clearTimeout(retry);
+    session.abort(new Error(reason));
+    known = undefined;
   };
 
   return {
-    publish(configuration) {
-      wanted = configuration;
+    publish(publication) {
+      wanted = publication;
       wake();
     },
+    disconnected: () => giveUp("the connection to NATS is lost"),
     reconnected() {
-      kv = undefined;
-      present = undefined;
-      wake();
+      giveUp("the connection to NATS is another");
+      session = new AbortController();
+      delay = firstRetry;
+      void running.then(wake);
     },
     state: () => state,
     async close() {
-      closed = true;
+      giveUp("the publisher is closed");
       await running;
     },
   };
