@@ -10,6 +10,8 @@ export const annotations = {
   ignoreOutgoingPorts: "config.nsm.nginx.com/ignore-outgoing-ports",
   defaultEgressAllowed: "config.nsm.nginx.com/default-egress-allowed",
   lbMethod: "config.nsm.nginx.com/lb-method",
+  /** Not of NSM: after which a TCP connection without traffic is closed. */
+  tcpIdleTimeout: "config.nginx-mesh/tcp-idle-timeout",
   /** Local mode: folder that is the root file system of the pod's processes. */
   localRoot: "local.nginx-mesh/root",
 } as const;
@@ -46,6 +48,21 @@ export function readBodySize(text: string | undefined): Reading<number> {
   const unit = text.replace(/^\d+/, "").toLowerCase() as keyof typeof units;
   const bytes = Number.parseInt(text, 10) * units[unit];
   return Number.isSafeInteger(bytes) ? { value: bytes } : { error: `"${text}" is too large` };
+}
+
+const seconds = { s: 1, m: 60, h: 3600 } as const;
+const longestDuration = 24 * 24 * 3600;
+
+/** Seconds of `90s`, `30m` or `48h`; at most 24 days, as timers of nginx have 31 bits of milliseconds. */
+export function readDuration(text: string | undefined): Reading<number> {
+  if (text === undefined) {
+    return { value: undefined };
+  }
+  const found = /^([1-9]\d{0,7})([smh])$/.exec(text);
+  const value = found === null ? 0 : Number(found[1]) * seconds[found[2] as keyof typeof seconds];
+  return value >= 1 && value <= longestDuration
+    ? { value }
+    : { error: `"${text}" is not a duration such as 90s, 30m or 48h, at most 576h` };
 }
 
 /** Comma-separated ports. */

@@ -87,6 +87,7 @@ function workloadMessage(workload: Workload, model: MeshModel): WorkloadMessage 
     trustDomain: model.settings.trustDomain,
     mtlsMode: workload.mtlsMode,
     clientMaxBodySize: workload.clientMaxBodySize,
+    ...(workload.tcpIdleTimeout === undefined ? {} : { tcpIdleTimeout: workload.tcpIdleTimeout }),
     logLevel: model.settings.logLevel,
     logFormat: model.settings.logFormat,
     balancing: model.settings.balancing,

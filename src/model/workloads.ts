@@ -1,5 +1,5 @@
 /** Workloads: what their sidecars need to know of themselves. */
-import { annotations, type Reading, readBodySize, readMtlsMode } from "../api/annotations.ts";
+import { annotations, type Reading, readBodySize, readDuration, readMtlsMode } from "../api/annotations.ts";
 import type { Container, Probe } from "../api/pod.ts";
 import type { HttpProbe, Protocol } from "../wire/messages.ts";
 import { spiffeId } from "../wire/sidecar.ts";
@@ -13,7 +13,13 @@ export interface PortClaim extends PortProtocol {
   readonly service: string;
 }
 
-function setting<T>(template: Template, key: string, reading: Reading<T>, otherwise: T, report: Report): T {
+function setting<T, O extends T | undefined>(
+  template: Template,
+  key: string,
+  reading: Reading<T>,
+  otherwise: O,
+  report: Report,
+): T | O {
   if ("value" in reading) {
     return reading.value ?? otherwise;
   }
@@ -95,6 +101,7 @@ export function modelWorkload(
   const serviceAccount = serviceAccountOf(template.spec);
   const mode = readMtlsMode(template.annotations[annotations.mtlsMode]);
   const size = readBodySize(template.annotations[annotations.clientMaxBodySize]);
+  const idle = readDuration(template.annotations[annotations.tcpIdleTimeout]);
   return {
     namespace,
     kind,
@@ -109,6 +116,7 @@ export function modelWorkload(
       settings.clientMaxBodySize,
       report,
     ),
+    tcpIdleTimeout: setting(template, annotations.tcpIdleTimeout, idle, undefined, report),
     ports: portsOf(template, claims, report),
     probes: probesOf(template),
   };

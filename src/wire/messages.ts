@@ -128,6 +128,8 @@ export interface WorkloadMessage {
   readonly mtlsMode: MtlsMode;
   /** Bytes; 0: no limit. */
   readonly clientMaxBodySize: number;
+  /** Seconds after which a TCP connection without traffic is closed; absent: 24 hours. */
+  readonly tcpIdleTimeout?: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   /** Balancing of destinations that are pod addresses or say nothing. */

@@ -33,6 +33,9 @@ const logLevels: Record<LogLevel, number> = {
   debug: 8,
 };
 
+/** Seconds. */
+const defaultIdleTimeout = 24 * 3600;
+
 export function createWorld(wake: () => void): World {
   return {
     random: () => math.random(),
@@ -48,6 +51,7 @@ export function createWorld(wake: () => void): World {
     configure: (settings) => {
       native.log_level(logLevels[settings.logLevel] ?? logLevels.warn);
       native.client_max_body_size(settings.clientMaxBodySize);
+      native.idle_limit(settings.tcpIdleTimeout ?? defaultIdleTimeout);
     },
     log: (level, message) => ngx.log(levels[level], `mesh: ${message}`),
   };
