@@ -114,7 +114,9 @@ async function demo(screen: Screen, shop: ShopCopy, mesh: DemoMesh): Promise<num
     throw new Error(`the mesh did not start; its state is in ${state}, its log is ${layoutOf(state).log}`);
   }
   const begin = Date.now();
-  screen.say(`Traffic runs. The table shows the last ${statisticsWindow} s as the sidecars counted them.`);
+  screen.say(
+    `Traffic runs. The table shows the last ${statisticsWindow} s as the sidecars counted them; for TCP, connections and how long they lasted.`,
+  );
   const course = await watchTraffic(screen, shop);
   screen.end();
   screen.say(summary(course, Math.round((Date.now() - begin) / 1000)));
@@ -130,8 +132,10 @@ async function main(): Promise<number> {
     await mesh.down();
     shop.remove();
   };
+  let stopping = false;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
+      stopping = true;
       screen.end();
       screen.say("\nStopping.");
       void clean().finally(() => process.exit(signal === "SIGINT" ? 130 : 143));
@@ -146,6 +150,9 @@ async function main(): Promise<number> {
     }
     return status;
   } catch (error) {
+    if (stopping) {
+      return 1;
+    }
     screen.end();
     screen.say(`demo: ${error instanceof Error ? error.message : String(error)}`);
     await clean().catch((reason: unknown) => screen.say(`demo: ${String(reason)}`));

@@ -6,11 +6,12 @@ import { createServer } from "node:http";
 
 import type { Check } from "./checks/check.ts";
 import { grpcChecks } from "./checks/grpc.ts";
-import { httpChecks, versions } from "./checks/http.ts";
+import { httpChecks, pageChecks, versions } from "./checks/http.ts";
 import { tcpChecks } from "./checks/tcp.ts";
 import { websocketChecks } from "./checks/websocket.ts";
 
-const checks: readonly Check[] = [...httpChecks, ...grpcChecks, ...websocketChecks, ...tcpChecks];
+const firstChecks: readonly Check[] = [...httpChecks, ...grpcChecks, ...websocketChecks, ...tcpChecks];
+const checks: readonly Check[] = [...pageChecks, ...firstChecks];
 
 interface Result {
   total: number;
@@ -83,7 +84,8 @@ const server = createServer((request, response) => {
 
 server.listen(9000);
 process.on("SIGTERM", () => process.exit(0));
-await Promise.all(checks.map(warmUp));
+await Promise.all(firstChecks.map(warmUp));
+await Promise.all(pageChecks.map(warmUp));
 versions["v1"] = 0;
 versions["v2"] = 0;
 startedAt = Date.now();
