@@ -36,6 +36,8 @@ export interface Workload extends WorkloadReference {
   readonly identity: string;
   readonly mtlsMode: MtlsMode;
   readonly clientMaxBodySize: number;
+  /** Seconds; undefined: the sidecar's own, 24 hours. */
+  readonly tcpIdleTimeout: number | undefined;
   /** Sorted; each number once. */
   readonly ports: readonly PortProtocol[];
   readonly probes: readonly HttpProbe[];
