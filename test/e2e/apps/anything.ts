@@ -1,0 +1,18 @@
+/**
+ * A server of every protocol for the tests of the data path. HTTP/1.1 on 8080, scripted HTTP/1.1 on 8081, HTTP/2
+ * with prior knowledge (gRPC) on 50051, TCP on 7000 (echo), 7001 (speaks first), 7002 (answers when the client has
+ * ended), TLS of its own on 7443. OFFLINE lists ports that it leaves out.
+ */
+import { offline } from "./anything/listen.ts";
+import { startGrpc } from "./anything/grpc.ts";
+import { startHttp } from "./anything/http.ts";
+import { startScripted } from "./anything/scripted.ts";
+import { startTcp } from "./anything/tcp.ts";
+
+process.on("SIGTERM", () => process.exit(0));
+startTcp();
+startScripted();
+if (!offline(50051)) {
+  await startGrpc();
+}
+startHttp();

@@ -1,0 +1,85 @@
+/** What the sidecars of a test mesh say of themselves. */
+import { readFileSync } from "node:fs";
+import { get } from "node:http";
+import type { TestContext } from "node:test";
+import type { PodView } from "../../src/local/control.ts";
+import { ports } from "../../src/wire/sidecar.ts";
+import type { TestMesh } from "./mesh.ts";
+
+export interface SidecarStatus {
+  readonly ready: boolean;
+  readonly reason?: string;
+  readonly pod: string;
+  readonly worker: number;
+  readonly configuration: { readonly keys: number; readonly mtlsMode: string };
+  readonly svid: { readonly spiffeId: string };
+  readonly connections: number;
+  readonly destinations?: readonly DestinationStatus[];
+}
+
+export interface DestinationStatus {
+  readonly destination: string;
+  readonly protocol: string;
+  readonly balancing: string;
+  readonly endpoints?: readonly EndpointStatus[];
+  readonly backends?: readonly { readonly service: string; readonly weight: number }[];
+}
+
+export interface EndpointStatus {
+  readonly address: string;
+  readonly port: number;
+  readonly pod: string;
+  readonly mtls: boolean;
+  readonly state: string;
+  readonly reason: string;
+  readonly inFlight: number;
+  readonly requests: number;
+}
+
+/** The body at a port of the pod, asked from the host. */
+export function askPod(pod: PodView, port: number, path: string): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const message = get({ host: pod.address, port, path, agent: false, timeout: 5000 }, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+    });
+    message.on("timeout", () => message.destroy(new Error(`no answer of ${pod.name}:${port}`)));
+    message.on("error", reject);
+  });
+}
+
+export async function sidecarStatus(pod: PodView): Promise<SidecarStatus> {
+  return JSON.parse((await askPod(pod, ports.status, "/")).body) as SidecarStatus;
+}
+
+export async function sidecarMetrics(pod: PodView): Promise<string> {
+  return (await askPod(pod, ports.metrics, "/metrics")).body;
+}
+
+/** Process ids of the sidecar's nginx on the host: master and workers. */
+export function sidecarProcesses(mesh: TestMesh, pod: PodView): { master: number; workers: number[] } {
+  const engine = Number(JSON.parse(readFileSync(mesh.layout.record, "utf8")).pid);
+  const inside = pod.containers.find((container) => container.name === "sidecar")?.pid;
+  if (inside === undefined) {
+    throw new Error(`pod ${pod.name} has no sidecar`);
+  }
+  return { master: hostPid(engine, inside), workers: [] };
+}
+
+function hostPid(_engine: number, inside: number): number {
+  return inside;
+}
+
+/** For `afterEach`: shows the sidecars' states and the ends of their logs when the test has failed. */
+export async function showSidecars(context: TestContext, mesh: TestMesh | undefined): Promise<void> {
+  if (context.passed || mesh === undefined) {
+    return;
+  }
+  const { pods } = await mesh.view();
+  for (const pod of pods.filter((entry) => entry.meshed)) {
+    const status = await askPod(pod, ports.status, "/").catch((error: Error) => ({ body: error.message }));
+    const log = mesh.log(pod, "sidecar").split("\n").slice(-12).join("\n  ");
+    context.diagnostic(`${pod.name} ${status.body.slice(0, 3000)}\n  ${log}`);
+  }
+}
