@@ -14,14 +14,15 @@ function mapEntries(target: ServiceTarget): string {
 
 function rule(target: ServiceTarget): string {
   const match = `ip daddr ${target.address} ${target.protocol} dport ${target.port}`;
-  const [only] = target.endpoints;
-  if (only === undefined) {
-    return `${match} counter`;
-  }
-  return target.endpoints.length === 1
+  const [only, ...others] = target.endpoints;
+  return only !== undefined && others.length === 0
     ? `${match} dnat to ${only.address}:${only.port}`
     : `${match} dnat ip addr . port to numgen random mod ${target.endpoints.length} map { ${mapEntries(target)} }`;
 }
+
+const natsPort = 4222;
+/** Of one pod; a sidecar needs one for each worker, and a moment's second one when it connects again. */
+const mostNatsConnections = 64;
 
 /** The whole ruleset of the node as one transaction for `nft -f`. */
 export function nodeRules(targets: readonly ServiceTarget[], serviceRange: string): string {
@@ -29,6 +30,15 @@ export function nodeRules(targets: readonly ServiceTarget[], serviceRange: strin
   return `table ip nginx_mesh
 delete table ip nginx_mesh
 table ip nginx_mesh {
+  set nats_clients {
+    type ipv4_addr
+    size 65535
+    flags dynamic
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    tcp dport ${natsPort} ct state new add @nats_clients { ip saddr ct count over ${mostNatsConnections} } reject with tcp reset
+  }
   chain services {
 ${targets
   .filter((target) => target.endpoints.length > 0)
