@@ -1,122 +1,89 @@
-/** Manifests of test meshes as objects; a mesh reads them as JSON. */
+/** Manifests of tests, in few words. */
+import { apps } from "./mesh.ts";
 
-export type Manifest = Readonly<Record<string, unknown>>;
-
-export interface ContainerPort {
-  readonly containerPort: number;
-  readonly name?: string;
-  readonly protocol?: string;
-}
-
-export interface WorkloadOptions {
+export interface ServerOptions {
   readonly name: string;
   readonly namespace?: string;
-  readonly kind?: "Deployment" | "StatefulSet" | "DaemonSet" | "Job";
+  readonly kind?: "Deployment" | "StatefulSet";
   readonly replicas?: number;
-  readonly command: readonly string[];
-  readonly args?: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-  readonly ports?: readonly ContainerPort[];
-  readonly serviceAccount?: string;
-  readonly labels?: Readonly<Record<string, string>>;
-  readonly annotations?: Readonly<Record<string, string>>;
+  readonly command?: readonly string[];
+  /** Container port. */
+  readonly port?: number;
+  /** Of the Service; its name says the protocol. */
+  readonly servicePort?: { readonly name: string; readonly port: number };
+  readonly headless?: boolean;
   readonly meshed?: boolean;
-  readonly readinessProbe?: Readonly<Record<string, unknown>>;
-  /** Added to the container. */
-  readonly container?: Readonly<Record<string, unknown>>;
-  /** Added to the pod's spec. */
-  readonly pod?: Readonly<Record<string, unknown>>;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Default: a connection to the port; `null`: none. */
+  readonly readinessProbe?: object | null;
+  readonly terminationGracePeriodSeconds?: number;
 }
 
-export const testNamespace = "test";
+function container(options: ServerOptions, port: number): object {
+  const env = Object.entries(options.env ?? {}).map(([name, value]) => ({ name, value }));
+  const probe = options.readinessProbe ?? { tcpSocket: { port }, periodSeconds: 1 };
+  return {
+    name: options.name,
+    command: options.command ?? ["node", "echo.ts"],
+    workingDir: apps,
+    env: [{ name: "PORT", value: String(port) }, ...env],
+    ports: [{ containerPort: port }],
+    ...(options.readinessProbe === null ? {} : { readinessProbe: probe }),
+  };
+}
 
-/** A workload of one container; its pods have the label `app` with its name. */
-export function workload(options: WorkloadOptions): Manifest {
-  const { name, kind = "Deployment" } = options;
+/** A workload with its Service and service account, as one manifest (JSON, which is YAML too). */
+export function server(options: ServerOptions): string {
+  const { name, namespace = "default", port = 8080 } = options;
   const labels = {
     app: name,
     ...(options.meshed === false ? { "injector.nsm.nginx.com/auto-inject": "disabled" } : {}),
-    ...options.labels,
   };
-  return {
-    apiVersion: kind === "Job" ? "batch/v1" : "apps/v1",
-    kind,
-    metadata: { name, namespace: options.namespace ?? testNamespace },
-    spec: {
-      ...(kind === "Job" || kind === "DaemonSet" ? {} : { replicas: options.replicas ?? 1 }),
-      ...(kind === "StatefulSet" ? { serviceName: name } : {}),
-      ...(kind === "Job" ? {} : { selector: { matchLabels: { app: name } } }),
-      template: {
-        metadata: { labels, annotations: options.annotations ?? {} },
-        spec: {
-          serviceAccountName: options.serviceAccount ?? name,
-          terminationGracePeriodSeconds: 5,
-          ...(kind === "Job" ? { restartPolicy: "OnFailure" } : {}),
-          ...options.pod,
-          containers: [
-            {
-              name,
-              image: "test",
-              command: options.command,
-              ...(options.args === undefined ? {} : { args: options.args }),
-              env: Object.entries(options.env ?? {}).map(([key, value]) => ({ name: key, value })),
-              ports: options.ports ?? [],
-              ...(options.readinessProbe === undefined ? {} : { readinessProbe: options.readinessProbe }),
-              ...options.container,
-            },
-          ],
+  const metadata = { name, namespace };
+  const service = options.servicePort ?? { name: "http", port: 80 };
+  const objects = [
+    { apiVersion: "v1", kind: "ServiceAccount", metadata },
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata,
+      spec: {
+        selector: { app: name },
+        ...(options.headless === true ? { clusterIP: "None" } : {}),
+        ports: [{ ...service, targetPort: port }],
+      },
+    },
+    {
+      apiVersion: "apps/v1",
+      kind: options.kind ?? "Deployment",
+      metadata,
+      spec: {
+        replicas: options.replicas ?? 1,
+        ...(options.kind === "StatefulSet" ? { serviceName: name } : {}),
+        selector: { matchLabels: { app: name } },
+        template: {
+          metadata: { labels, annotations: options.annotations ?? {} },
+          spec: {
+            serviceAccountName: name,
+            terminationGracePeriodSeconds: options.terminationGracePeriodSeconds ?? 5,
+            containers: [container(options, port)],
+          },
         },
       },
     },
-  };
+  ];
+  return objects.map((object) => JSON.stringify(object, undefined, 2)).join("\n---\n");
 }
 
-export interface ServicePort {
-  readonly port: number;
-  readonly name?: string;
-  readonly targetPort?: number | string;
-  readonly protocol?: string;
-}
-
-export interface ServiceOptions {
-  readonly name: string;
-  readonly namespace?: string;
-  /** Default: the workload of the same name. */
-  readonly selector?: Readonly<Record<string, string>>;
-  readonly ports: readonly ServicePort[];
-  /** Added to the spec. */
-  readonly spec?: Readonly<Record<string, unknown>>;
-  readonly annotations?: Readonly<Record<string, string>>;
-}
-
-export function service(options: ServiceOptions): Manifest {
-  return {
-    apiVersion: "v1",
-    kind: "Service",
-    metadata: {
-      name: options.name,
-      namespace: options.namespace ?? testNamespace,
-      annotations: options.annotations ?? {},
-    },
-    spec: { selector: options.selector ?? { app: options.name }, ports: options.ports, ...options.spec },
-  };
-}
-
-export interface SplitBackend {
-  readonly service: string;
-  readonly weight: number;
-}
-
-export function trafficSplit(name: string, root: string, backends: readonly SplitBackend[]): Manifest {
-  return {
-    apiVersion: "split.smi-spec.io/v1alpha3",
-    kind: "TrafficSplit",
-    metadata: { name, namespace: testNamespace },
-    spec: { service: root, backends },
-  };
-}
-
-/** Several objects as the text of one file. */
-export function manifestText(objects: readonly Manifest[]): string {
-  return `${JSON.stringify({ apiVersion: "v1", kind: "List", items: objects }, undefined, 1)}\n`;
+/** A pod that only waits, to run commands in. */
+export function client(name: string, meshed = true, namespace = "default"): string {
+  return server({
+    name,
+    namespace,
+    meshed,
+    command: ["sleep", "1000000"],
+    readinessProbe: null,
+    terminationGracePeriodSeconds: 0,
+  });
 }
