@@ -39,7 +39,7 @@ export const service = z.strictObject({
   metadata,
   spec: z.strictObject({
     type: z.enum(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]).optional(),
-    clusterIP: z.string().optional(),
+    clusterIP: z.union([z.literal(["", "None"]), z.ipv4(), z.ipv6()]).optional(),
     clusterIPs: z.array(z.string()).optional(),
     selector: z.record(z.string(), z.string()).optional(),
     ports: z.array(servicePort).optional(),

@@ -1,23 +1,25 @@
 /** Composition root of the control plane in local mode. */
 import "reflect-metadata";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { pino } from "pino";
 import { formatProblem, type Problem } from "../api/problem.ts";
-import { natsConnectionOptions } from "../identity/nats-client.ts";
 import { watchSvid } from "../identity/workload-client.ts";
-import { createStatistics, type Statistics, statisticsSubjects } from "../metrics/statistics.ts";
-import { createPublisher, type Publisher } from "../publish/publisher.ts";
-import { controllerServiceAccount } from "../wire/sidecar.ts";
+import { createStatistics, type KnownPod } from "../metrics/statistics.ts";
+import type { MeshModel } from "../model/mesh.ts";
 import { runLoop } from "./loop.ts";
+import { openNatsLink } from "./nats.ts";
 import { OptionsError, readOptions } from "./options.ts";
 import { serve } from "./server.ts";
 import { type ControllerState, stateRoutes } from "./state.ts";
 import { version } from "./version.ts";
 
+/** Seconds. */
 const statisticsInterval = 1;
+/** Messages of sidecars that are refused are logged no more often than this; milliseconds. */
+const refusalInterval = 10_000;
+
 const log = pino(
-  { name: "nginx-mesh-controller", base: null, timestamp: pino.stdTimeFunctions.isoTime },
-  pino.destination(2),
+  { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
+  pino.destination({ dest: 2, sync: true }),
 );
 
 /** Logs each problem when it appears, not each time that it is still there. */
@@ -34,59 +36,69 @@ function problemLogger(): (problems: readonly Problem[]) => void {
   };
 }
 
-async function followConnection(
-  connection: NatsConnection,
-  state: ControllerState,
-  publisher: Publisher,
-): Promise<void> {
-  for await (const status of connection.status()) {
-    if (status.type === "disconnect") {
-      state.natsConnected = false;
-      log.warn("connection to NATS lost; sidecars go on with what they have");
-    } else if (status.type === "reconnect") {
-      state.natsConnected = true;
-      log.info("connected to NATS again");
-      publisher.reconnected();
+/** Calls at most once in `interval` milliseconds; what comes between is left out. */
+function seldom<A extends readonly unknown[]>(
+  interval: number,
+  call: (...args: A) => void,
+): (...args: A) => void {
+  let last = -Infinity;
+  return (...args) => {
+    const now = performance.now();
+    if (now - last >= interval) {
+      last = now;
+      call(...args);
     }
-  }
+  };
 }
 
-async function readStatistics(connection: NatsConnection, statistics: Statistics): Promise<void> {
-  for await (const message of connection.subscribe(statisticsSubjects)) {
-    statistics.handle(message.subject, message.data);
-  }
+function podsByName(model: MeshModel): ReadonlyMap<string, KnownPod> {
+  return new Map(model.pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod]));
 }
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
+  const { trustDomain } = options;
+  let pods: ReadonlyMap<string, KnownPod> = new Map();
+  const statistics = createStatistics({
+    pod: (namespace, name) => pods.get(`${namespace}/${name}`),
+    refused: seldom(refusalInterval, (subject: string, reason: string) =>
+      log.warn({ subject }, `statistics are not counted: ${reason}`),
+    ),
+  });
+  const identity = watchSvid(
+    options.workloadApi,
+    () => undefined,
+    seldom(refusalInterval, (error: Error) => log.warn(error.message)),
+  );
+  const nats = openNatsLink({
+    server: options.nats,
+    trustDomain,
+    ready: identity.first,
+    identity: () => identity.current()!,
+    onStatistics: statistics.handle,
+    onInfo: (message) => log.info(message),
+    onWarning: (message) => log.warn(message),
+  });
+
   const state: ControllerState = {
     model: undefined,
     configuration: undefined,
     startedAt: Date.now(),
     version,
-    natsConnected: false,
     error: "",
+    nats,
   };
-  let publisher: Publisher | undefined;
-  const statistics = createStatistics({
-    pod: (namespace, name) =>
-      state.model?.pods.find((pod) => pod.namespace === namespace && pod.name === name),
-  });
-  const server = await serve(options.listen, [
-    ...stateRoutes(state, () => publisher?.state()),
-    ...statistics.routes,
-  ]);
-
   const logProblems = problemLogger();
   const loop = await runLoop({
     manifests: options.manifests,
     status: options.status,
-    settings: { trustDomain: options.trustDomain, statisticsInterval },
+    settings: { trustDomain, statisticsInterval },
     onConfiguration(model, configuration) {
       state.model = model;
       state.configuration = configuration;
+      pods = podsByName(model);
       logProblems(model.problems);
-      publisher?.publish(configuration);
+      nats.publish(configuration);
     },
     onError(message) {
       if (message !== state.error && message !== "") {
@@ -95,38 +107,18 @@ async function main(): Promise<void> {
       state.error = message;
     },
   });
+  const server = await serve(options.listen, [...stateRoutes(state), ...statistics.routes]);
+  log.info({ manifests: options.manifests, version }, "the controller runs");
 
-  const identity = watchSvid(
-    options.workloadApi,
-    () => undefined,
-    (error) => log.warn(error.message),
-  );
   const stop = (): void => {
     loop.close();
     identity.close();
     server.close();
-    process.exit(0);
+    server.closeAllConnections();
+    void nats.close().finally(() => process.exit(0));
   };
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
-
-  await identity.first;
-  const connection = await connect(
-    natsConnectionOptions({
-      server: options.nats,
-      trustDomain: options.trustDomain,
-      serviceAccount: controllerServiceAccount,
-      identity: () => identity.current()!,
-    }),
-  );
-  state.natsConnected = true;
-  log.info({ server: options.nats }, "connected to NATS");
-  publisher = createPublisher({ connection, now: Date.now, onError: (error) => log.warn(error.message) });
-  if (state.configuration !== undefined) {
-    publisher.publish(state.configuration);
-  }
-  void followConnection(connection, state, publisher);
-  void readStatistics(connection, statistics);
 }
 
 main().catch((error: unknown) => {

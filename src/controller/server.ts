@@ -23,15 +23,15 @@ export async function serve(socketPath: string, routes: readonly Route[]): Promi
     const url = new URL(request.url ?? "/", "http://localhost");
     const route = find(routes, url.pathname);
     if (request.method !== "GET") {
-      answer(response, 405, { error: "only GET is understood" });
+      answer(response, 405, { message: "only GET is understood" });
     } else if (route === undefined) {
-      answer(response, 404, { error: `there is no ${url.pathname}` });
+      answer(response, 404, { message: `there is no ${url.pathname}` });
     } else {
       try {
         const reply = route.answer(url);
         answer(response, reply.status, reply.body);
       } catch (error) {
-        answer(response, 500, { error: (error as Error).message });
+        answer(response, 500, { message: (error as Error).message });
       }
     }
   });

@@ -2,14 +2,14 @@
 import type { Configuration } from "../compile/configuration.ts";
 import type { Route } from "../metrics/routes.ts";
 import type { MeshModel, Service } from "../model/mesh.ts";
-import type { PublisherState } from "../publish/publisher.ts";
+import type { NatsLink } from "./nats.ts";
 
 export interface ControllerState {
   model: MeshModel | undefined;
   configuration: Configuration | undefined;
   readonly startedAt: number;
   readonly version: string;
-  natsConnected: boolean;
+  readonly nats: Pick<NatsLink, "connected" | "publisher">;
   /** Why the newest manifests are not in force; empty: they are. */
   error: string;
 }
@@ -37,8 +37,9 @@ function serviceView(service: Service): object {
   };
 }
 
-function statusView(state: ControllerState, publisher: PublisherState | undefined): object {
+function statusView(state: ControllerState): object {
   const { model, configuration } = state;
+  const publisher = state.nats.publisher();
   return {
     version: state.version,
     startedAt: new Date(state.startedAt).toISOString(),
@@ -48,12 +49,14 @@ function statusView(state: ControllerState, publisher: PublisherState | undefine
       error: state.error,
     },
     nats: {
-      connected: state.natsConnected,
+      connected: state.nats.connected(),
       publishedVersion: publisher?.version ?? "",
       publishedAt:
         publisher === undefined || publisher.publishedAt === 0
           ? null
           : new Date(publisher.publishedAt).toISOString(),
+      written: publisher?.written ?? 0,
+      removed: publisher?.removed ?? 0,
       error: publisher?.error ?? "",
     },
     counts: {
@@ -80,13 +83,13 @@ function configurationView(state: ControllerState): object {
   };
 }
 
-export function stateRoutes(state: ControllerState, publisher: () => PublisherState | undefined): Route[] {
+export function stateRoutes(state: ControllerState): Route[] {
   const route = (path: string, body: () => unknown): Route => ({
     path,
     answer: () => ({ status: 200, body: body() }),
   });
   return [
-    route("/status", () => statusView(state, publisher())),
+    route("/status", () => statusView(state)),
     route("/config", () => configurationView(state)),
     route("/services", () => (state.model?.services ?? []).map(serviceView)),
     route("/problems", () => state.model?.problems ?? []),
