@@ -47,7 +47,7 @@ async function phase(screen: Screen, course: Course, weights: Weights, from: num
     await sleep(1000);
     reading = await read(state);
     const share = shareOf(weights, before, reading.report);
-    screen.show(`${trafficTable(reading.edges)}\ncatalog split: ${shareText(share)}`);
+    screen.show(`${trafficTable(reading.traffic)}\ncatalog split: ${shareText(share)}`);
     judge(course, reading, from);
   }
   const share = shareOf(weights, before, reading.report);
@@ -61,7 +61,7 @@ async function phase(screen: Screen, course: Course, weights: Weights, from: num
 /** The statistics reach back to when the services were still starting, so they count when that has left the window. */
 function judge(course: Course, reading: Reading, from: number): void {
   if (Date.now() - from > (statisticsWindow + 2) * 1000) {
-    faultsOfMesh(reading.edges).forEach((fault) => course.faults.add(fault));
+    faultsOfMesh(reading.traffic).forEach((fault) => course.faults.add(fault));
   }
 }
 

@@ -5,7 +5,7 @@ import fc from "fast-check";
 
 import type { EdgeTraffic } from "../../src/metrics/traffic.ts";
 import { exchanges, faultsOfMesh, faultsOfTraffic, shareOf, shareText, trafficTable } from "./figures.ts";
-import type { Report } from "./readings.ts";
+import type { Report, Traffic } from "./readings.ts";
 
 const nothing: Report = {
   startedAt: 1,
@@ -61,27 +61,33 @@ function edge(caller: string, success: number, more: Partial<EdgeTraffic["counts
   };
 }
 
+/** What the edges say, and the latencies of the resource as a whole. */
+function traffic(...edges: readonly EdgeTraffic[]): Traffic {
+  const counts = { ...edge("", 0).counts, p50: 1.5, p90: 2, p99: 40 };
+  return { resources: [{ resource: edge("", 0).resource, incoming: counts, outgoing: undefined }], edges };
+}
+
 test("the table has a line for each workload that was called, with its callers", () => {
   const outside: EdgeTraffic = {
     ...edge("?", 5, { mtls: 0 }),
     other: { kind: "Unknown", namespace: "", name: "?" },
   };
   assert.equal(
-    trafficTable([
-      edge("traffic", 70),
-      edge("api", 5, { p99: 40 }),
-      outside,
-      { ...edge("x", 9), direction: "to" },
-    ]),
+    trafficTable(
+      traffic(edge("traffic", 70), edge("api", 5, { p99: 40 }), outside, {
+        ...edge("x", 9),
+        direction: "to",
+      }),
+    ),
     `Service  Protocol  Per second  Success  P50    P90    P99   mTLS  Callers
-web      http      15.0        100.00%  1.0ms  2.0ms  40ms  100%  api, traffic
+web      http      15.0        100.00%  1.5ms  2.0ms  40ms  100%  api, traffic
 `,
   );
 });
 
 test("failures and plain text within the mesh are faults", () => {
-  assert.deepEqual(faultsOfMesh([edge("traffic", 70)]), []);
-  assert.deepEqual(faultsOfMesh([edge("traffic", 70, { failure: 2, mtls: 71 })]), [
+  assert.deepEqual(faultsOfMesh(traffic(edge("traffic", 70))), []);
+  assert.deepEqual(faultsOfMesh(traffic(edge("traffic", 70, { failure: 2, mtls: 71 }))), [
     "2 of 72 to web failed",
     "1 to web came without mTLS",
   ]);

@@ -1,8 +1,8 @@
 /** Readings → the lines of the table, the shares of a split, and what is wrong. Pure. */
 import { latency, successRate } from "../../src/cli/top-text.ts";
 import { table } from "../../src/cli/table.ts";
-import type { Counts, EdgeTraffic } from "../../src/metrics/traffic.ts";
-import { type Report, statisticsWindow } from "./readings.ts";
+import type { Counts, EdgeTraffic, ResourceTraffic } from "../../src/metrics/traffic.ts";
+import { type Report, statisticsWindow, type Traffic } from "./readings.ts";
 
 const workloadKinds = new Set(["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod"]);
 
@@ -13,48 +13,44 @@ function isInside(edge: EdgeTraffic): boolean {
 
 interface Line {
   readonly name: string;
-  readonly protocols: readonly string[];
   readonly total: number;
   readonly counts: Counts;
   readonly callers: readonly string[];
 }
 
-/** The slowest of several edges stands for all: percentiles do not add up. */
-function highest(values: readonly (number | undefined)[]): number | undefined {
-  const known = values.filter((value) => value !== undefined);
-  return known.length === 0 ? undefined : Math.max(...known);
-}
-
-function line(name: string, edges: readonly EdgeTraffic[]): Line {
+/** Counts of the edges inside the mesh; latencies of the resource, since percentiles do not add up. */
+function line(resource: ResourceTraffic, edges: readonly EdgeTraffic[]): Line {
   const counts = edges.map((edge) => edge.counts);
   const sum = (of: (count: Counts) => number): number => counts.reduce((total, each) => total + of(each), 0);
-  const protocols = [...new Set(counts.flatMap((each) => each.protocols))].sort();
+  const success = sum((each) => each.success);
+  const failure = sum((each) => each.failure);
   return {
-    name,
-    protocols,
-    total: sum((each) => each.success + each.failure),
+    name: resource.resource.name,
+    total: success + failure,
     counts: {
-      success: sum((each) => each.success),
-      failure: sum((each) => each.failure),
+      success,
+      failure,
       mtls: sum((each) => each.mtls),
-      protocols,
-      p50: highest(counts.map((each) => each.p50)),
-      p90: highest(counts.map((each) => each.p90)),
-      p99: highest(counts.map((each) => each.p99)),
+      protocols: [...new Set(counts.flatMap((each) => each.protocols))].sort(),
+      p50: resource.incoming?.p50,
+      p90: resource.incoming?.p90,
+      p99: resource.incoming?.p99,
     },
     callers: edges.map((edge) => edge.other.name).sort(),
   };
 }
 
-function lines(edges: readonly EdgeTraffic[]): Line[] {
-  const incoming = edges.filter((edge) => edge.direction === "from" && isInside(edge));
-  const names = [...new Set(incoming.map((edge) => edge.resource.name))].sort();
-  return names.map((name) =>
-    line(
-      name,
-      incoming.filter((edge) => edge.resource.name === name),
-    ),
-  );
+function lines(traffic: Traffic): Line[] {
+  const incoming = traffic.edges.filter((edge) => edge.direction === "from" && isInside(edge));
+  return traffic.resources
+    .map((resource) =>
+      line(
+        resource,
+        incoming.filter((edge) => edge.resource.name === resource.resource.name),
+      ),
+    )
+    .filter((each) => each.total > 0)
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function percent(part: number, all: number): string {
@@ -62,12 +58,12 @@ function percent(part: number, all: number): string {
 }
 
 /** One line a workload that was called. */
-export function trafficTable(edges: readonly EdgeTraffic[]): string {
+export function trafficTable(traffic: Traffic): string {
   return table(
     ["Service", "Protocol", "Per second", "Success", "P50", "P90", "P99", "mTLS", "Callers"],
-    lines(edges).map((each) => [
+    lines(traffic).map((each) => [
       each.name,
-      each.protocols.join(" "),
+      each.counts.protocols.join(" "),
       (each.total / statisticsWindow).toFixed(1),
       successRate(each.counts),
       latency(each.counts.p50),
@@ -80,8 +76,8 @@ export function trafficTable(edges: readonly EdgeTraffic[]): string {
 }
 
 /** What the statistics say that must not be. */
-export function faultsOfMesh(edges: readonly EdgeTraffic[]): string[] {
-  return lines(edges).flatMap((each) => [
+export function faultsOfMesh(traffic: Traffic): string[] {
+  return lines(traffic).flatMap((each) => [
     ...(each.counts.failure > 0 ? [`${each.counts.failure} of ${each.total} to ${each.name} failed`] : []),
     ...(each.counts.mtls < each.total
       ? [`${each.total - each.counts.mtls} to ${each.name} came without mTLS`]

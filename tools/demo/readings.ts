@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { ask } from "../../src/cli/ask.ts";
 import type { LocalStatus } from "../../src/cluster/local-status.ts";
 import { layoutOf } from "../../src/local/layout.ts";
-import type { EdgeTraffic } from "../../src/metrics/traffic.ts";
+import type { EdgeTraffic, ResourceTraffic } from "../../src/metrics/traffic.ts";
 
 /** Counts since the traffic began; as examples/shop/apps/traffic.ts answers. */
 export interface Report {
@@ -19,10 +19,15 @@ export interface Report {
   >;
 }
 
+export interface Traffic {
+  readonly resources: readonly ResourceTraffic[];
+  readonly edges: readonly EdgeTraffic[];
+}
+
 export interface Reading {
   readonly report: Report;
   /** Of the last `statisticsWindow` seconds. */
-  readonly edges: readonly EdgeTraffic[];
+  readonly traffic: Traffic;
 }
 
 export const statisticsWindow = 5;
@@ -51,19 +56,27 @@ export async function readReport(state: string): Promise<Report> {
   return (await response.json()) as Report;
 }
 
-async function readEdges(state: string, kind: string): Promise<readonly EdgeTraffic[]> {
+async function readTraffic(state: string, kind: string): Promise<Traffic> {
   const socket = layoutOf(state).controllerSocket;
-  const path = `/top?kind=${kind}&namespace=shop&edges=all&window=${statisticsWindow}s`;
-  const answer = await ask({ socket, path, timeout, whom: "the controller" });
-  return (answer as { readonly edges: readonly EdgeTraffic[] }).edges;
+  const path = `/top?kind=${kind}&namespace=shop&window=${statisticsWindow}s`;
+  const question = { socket, timeout, whom: "the controller" };
+  const [resources, edges] = await Promise.all([
+    ask({ ...question, path }),
+    ask({ ...question, path: `${path}&edges=all` }),
+  ]);
+  return {
+    resources: (resources as Pick<Traffic, "resources">).resources,
+    edges: (edges as Pick<Traffic, "edges">).edges,
+  };
 }
 
 /** Both at a moment. */
 export async function read(state: string): Promise<Reading> {
-  const [report, deployments, statefulSets] = await Promise.all([
+  const [report, ...traffic] = await Promise.all([
     readReport(state),
-    readEdges(state, "deployments"),
-    readEdges(state, "statefulsets"),
+    readTraffic(state, "deployments"),
+    readTraffic(state, "statefulsets"),
   ]);
-  return { report, edges: [...deployments, ...statefulSets] };
+  const resources = traffic.flatMap((part) => part.resources);
+  return { report, traffic: { resources, edges: traffic.flatMap((part) => part.edges) } };
 }
