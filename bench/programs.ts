@@ -10,12 +10,14 @@ export interface Programs {
   readonly app: string;
   readonly load: string;
   readonly probe: string;
+  readonly ready: string;
 }
 
 const parts: Readonly<Record<keyof Programs, readonly string[]>> = {
   app: ["app.c", "app_http1.c", "app_grpc.c"],
   load: ["load.c", "load_http1.c", "load_grpc.c", "load_tcp.c", "histogram.c"],
   probe: ["probe.c"],
+  ready: ["ready.c"],
 };
 
 /** Compiles what is older than its sources. Throws CommandError with the compiler's message. */
@@ -31,5 +33,6 @@ export function buildPrograms(): Programs {
       runNow(["gcc", "-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o", target, ...paths]);
     }
   }
-  return { app: join(output, "app"), load: join(output, "load"), probe: join(output, "probe") };
+  const path = (name: string): string => join(output, name);
+  return { app: path("app"), load: path("load"), probe: path("probe"), ready: path("ready") };
 }

@@ -24,7 +24,7 @@
 
 #include "load.h"
 
-#define MAX_TARGETS 16
+#define MAX_TARGETS 128
 #define SECOND 1000000000ull
 
 static struct options options = { .path = "/", .authority = "bench", .connections = 32, .streams = 1, .seconds = 5 };

@@ -9,7 +9,7 @@ import { processTree, type Proxy } from "../processes.ts";
 import type { Programs } from "../programs.ts";
 import type { System } from "./system.ts";
 
-const root = process.env["NGINX_MESH_ROOT"] ?? "/var/cache/nginx-mesh/sidecar-root";
+export const sidecarRoot = process.env["NGINX_MESH_ROOT"] ?? "/var/cache/nginx-mesh/sidecar-root";
 const configuration = join(import.meta.dirname, "../native");
 
 /** Client and servers in namespaces, and nothing else. */
@@ -76,7 +76,7 @@ function nginxCommand(side: "client" | "server", certificates: string): readonly
     mount -t tmpfs -o size=8m tmpfs "$1/run/nginx-mesh"
     cp "$3"/* "$1/run/nginx-mesh"
     exec chroot "$1" /usr/sbin/nginx -c "/usr/share/nginx-mesh/$4.conf" -g "daemon off;"`;
-  return ["sh", "-ec", script, "sh", root, configuration, certificates, side];
+  return ["sh", "-ec", script, "sh", sidecarRoot, configuration, certificates, side];
 }
 
 /** A CA and two certificates for P-256 keys, as the mesh's are. */
