@@ -7,7 +7,14 @@ const server = createServer((request, response) => {
   request.on("data", (chunk: Buffer) => (bytes += chunk.length));
   request.on("end", () => {
     const { method, url, httpVersion, rawHeaders } = request;
-    const body = JSON.stringify({ pod: hostname(), method, url, httpVersion, rawHeaders, bytes });
+    const body = JSON.stringify({
+      pod: process.env["HOSTNAME"] ?? hostname(),
+      method,
+      url,
+      httpVersion,
+      rawHeaders,
+      bytes,
+    });
     const status = Number(/^\/status\/(\d{3})/.exec(url ?? "")?.[1] ?? 200);
     response.writeHead(status, { "content-type": "application/json" });
     response.end(`${body}\n`);

@@ -1,0 +1,78 @@
+/**
+ * A client that sends GET requests at a steady rate over several kept-alive connections and remembers every failure.
+ * Environment: TARGET (URL), RATE (requests a second), CONNECTIONS. Its report is at port 9000: GET /report, and
+ * POST /reset begins anew.
+ */
+import { Agent, createServer, get } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const target = process.env["TARGET"] ?? "http://web/";
+const rate = Number(process.env["RATE"] ?? 100);
+const connections = Number(process.env["CONNECTIONS"] ?? 4);
+const patience = 10_000;
+
+interface Report {
+  requests: number;
+  /** Answers that were not 200, and requests without one. */
+  failures: { at: number; what: string }[];
+  /** Requests by the pod that answered. */
+  pods: Record<string, number>;
+  /** Milliseconds. */
+  longest: number;
+}
+
+const fresh = (): Report => ({ requests: 0, failures: [], pods: {}, longest: 0 });
+let report = fresh();
+
+function ask(agent: Agent): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const request = get(target, { agent, timeout: patience }, (response) => {
+      let body = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
+      response.on("error", reject);
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+    });
+    request.on("timeout", () => request.destroy(new Error(`no answer within ${patience / 1000} s`)));
+    request.on("error", reject);
+  });
+}
+
+async function once(agent: Agent): Promise<void> {
+  const current = report;
+  const at = Date.now();
+  current.requests += 1;
+  try {
+    const { status, body } = await ask(agent);
+    if (status !== 200) {
+      current.failures.push({ at, what: `status ${status}: ${body.slice(0, 200)}` });
+      return;
+    }
+    const { pod } = JSON.parse(body) as { pod: string };
+    current.pods[pod] = (current.pods[pod] ?? 0) + 1;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    current.failures.push({ at, what: `${code ?? "error"}: ${message}` });
+  }
+  current.longest = Math.max(current.longest, Date.now() - at);
+}
+
+async function connection(index: number): Promise<void> {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const pause = (1000 * connections) / rate;
+  let next = Date.now() + (pause * index) / connections;
+  for (;;) {
+    await sleep(Math.max(0, next - Date.now()));
+    next = Math.max(next + pause, Date.now());
+    await once(agent);
+  }
+}
+
+createServer((request, response) => {
+  if (request.method === "POST") {
+    report = fresh();
+  }
+  response.end(JSON.stringify(report));
+}).listen(9000);
+for (let index = 0; index < connections; index += 1) {
+  void connection(index);
+}

@@ -1,0 +1,79 @@
+/** Steady load in a test mesh: the pod of apps/load.ts, and what it says. */
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { server } from "./manifests.ts";
+import type { TestMesh } from "./mesh.ts";
+
+export interface LoadReport {
+  readonly requests: number;
+  readonly failures: readonly { readonly at: number; readonly what: string }[];
+  readonly pods: Readonly<Record<string, number>>;
+  /** Milliseconds. */
+  readonly longest: number;
+}
+
+export interface LoadOptions {
+  readonly target?: string;
+  /** Requests a second. */
+  readonly rate?: number;
+  readonly connections?: number;
+}
+
+const reportPort = 9000;
+
+/** Manifest of a pod `load` that asks a Service; its own port is not part of the mesh. */
+export function load(options: LoadOptions = {}): string {
+  return server({
+    name: "load",
+    command: ["node", "load.ts"],
+    port: reportPort,
+    env: {
+      TARGET: options.target ?? "http://web/",
+      RATE: String(options.rate ?? 100),
+      CONNECTIONS: String(options.connections ?? 4),
+    },
+    annotations: { "config.nsm.nginx.com/ignore-incoming-ports": String(reportPort) },
+    terminationGracePeriodSeconds: 0,
+  });
+}
+
+export interface Load {
+  report(): Promise<LoadReport>;
+  reset(): Promise<void>;
+  /**
+   * Load runs before, during and after the fault, `calm` milliseconds each side; resolves with the report of it all.
+   */
+  during(fault: () => Promise<unknown>, calm?: number): Promise<LoadReport>;
+}
+
+export async function loadOf(mesh: TestMesh): Promise<Load> {
+  const { address } = await mesh.pod("load");
+  const url = `http://${address}:${reportPort}/`;
+  const load: Load = {
+    report: async () => (await (await fetch(url)).json()) as LoadReport,
+    async reset() {
+      await (await fetch(url, { method: "POST" })).text();
+    },
+    async during(fault, calm = 500) {
+      await load.reset();
+      await sleep(calm);
+      await fault();
+      await sleep(calm);
+      return await load.report();
+    },
+  };
+  return load;
+}
+
+/** Nothing failed, and there was load at all. */
+export function assertNoFailure(report: LoadReport, what: string, atLeast = 50): void {
+  const shown = report.failures
+    .slice(0, 5)
+    .map(({ at, what: why }) => `${new Date(at).toISOString()} ${why}`);
+  assert.equal(
+    report.failures.length,
+    0,
+    `${what}: ${report.failures.length} of ${report.requests} requests failed:\n  ${shown.join("\n  ")}`,
+  );
+  assert.ok(report.requests >= atLeast, `${what}: only ${report.requests} requests`);
+}
