@@ -1,0 +1,298 @@
+/** Scenarios of the whole logic of a sidecar: traffic, answers and messages. Compiles to Lua too, see scenarios.ts. */
+import type { Key } from "../../src/sidecar/logic/keys.ts";
+import type { Destination, Mesh, MeshEndpoint, MeshPool, World } from "../../src/sidecar/logic/mesh.ts";
+import type { Logic, Result } from "./scenarios.ts";
+import { randomFrom, viewOf, type PlainRequest } from "./small-scenarios.ts";
+
+export type MeshStep =
+  | {
+      readonly op: "outgoing" | "incoming";
+      readonly address: string;
+      readonly port: number;
+      readonly waiter: number;
+    }
+  | { readonly op: "peer"; readonly port: number; readonly identity: string }
+  | { readonly op: "close"; readonly destination: number; readonly caller: number }
+  | {
+      readonly op: "choose";
+      readonly destination: number;
+      readonly again: boolean;
+      readonly request?: PlainRequest;
+      readonly now: number;
+    }
+  | { readonly op: "failed"; readonly cannotConnect: boolean; readonly now: number }
+  | {
+      readonly op: "finished";
+      readonly destination: number;
+      readonly status: number;
+      readonly firstByte: number;
+      readonly total: number;
+      readonly now: number;
+    }
+  | { readonly op: "served"; readonly caller: number; readonly status: number; readonly total: number }
+  /** The bucket changes; `heard`: those who follow the key are told. */
+  | { readonly op: "set"; readonly key: string; readonly value: unknown; readonly heard: boolean }
+  | { readonly op: "remove"; readonly key: string; readonly heard: boolean }
+  | { readonly op: "complete"; readonly complete: boolean }
+  | { readonly op: "pass"; readonly seconds: number }
+  | { readonly op: "answer" | "askAgain" | "giveUp" | "dropUnused" | "forgetCallers" };
+
+export interface MeshScenario {
+  readonly kind: "mesh";
+  readonly random: readonly number[];
+  readonly settingsKey: string;
+  readonly ownAddress: string;
+  readonly steps: readonly MeshStep[];
+}
+
+interface State {
+  readonly logic: Logic;
+  readonly mesh: Mesh;
+  readonly bucket: Record<string, unknown>;
+  readonly result: Result;
+  /** What the world was told since the last step. */
+  events: string[];
+  time: number;
+  last: number;
+}
+
+/** In an order of its own: the order of a table's keys is not the same in Node and in Lua. */
+function writeSorted(state: State, title: string, list: string[]): void {
+  list.sort();
+  state.result.values.push(`${title}: ${list.join("; ")}`);
+}
+
+function createWorld(state: () => State, random: () => number): World {
+  let next = 1;
+  const texts: Record<number, string> = {};
+  const tell = (event: string): void => {
+    state().events.push(event);
+  };
+  return {
+    random,
+    now: () => state().time,
+    endpoint: (address, port, identity) => {
+      if (address === "nonsense") {
+        return undefined;
+      }
+      const id = next;
+      next = next + 1;
+      texts[id] = `${address} ${port} ${identity}`;
+      tell(`new ${texts[id]}`);
+      return id;
+    },
+    release: (endpoint) => tell(`release ${texts[endpoint]}`),
+    resume: (waiter) => tell(`resume ${waiter}`),
+    wake: () => tell("wake"),
+    request: (pointer) => viewOf(pointer as PlainRequest),
+    configure: (settings) => tell(`configure ${settings.mtlsMode}`),
+    log: (level, message) => tell(`${level} ${message}`),
+  };
+}
+
+function describeEndpoint(endpoint: MeshEndpoint): string {
+  const { address, port, identity, inFlight, failures, retryAt } = endpoint;
+  return `${address} ${port} ${identity} ${inFlight} ${failures} ${retryAt}`;
+}
+
+function describePool(pool: MeshPool): string {
+  const parts: string[] = [`${pool.title} ${pool.protocol} ${pool.method} ${pool.ailing} ${pool.lastByte}`];
+  for (let i = 0; i < pool.endpoints.length; i++) {
+    parts.push(describeEndpoint(pool.endpoints[i]!));
+  }
+  return parts.join(", ");
+}
+
+function describeDestination(destination: Destination): string {
+  const { id, title, gone, references, pool, protocol } = destination;
+  const parts: string[] = [`${id} ${title} ${protocol} ${gone} ${references} ${pool.endpoints.length}`];
+  for (let i = 0; i < destination.rules.length; i++) {
+    const rule = destination.rules[i]!;
+    for (let j = 0; j < rule.backends.length; j++) {
+      const backend = rule.backends[j]!;
+      parts.push(
+        `${i} ${backend.weight}/${rule.total} ${backend.pool.title} ${backend.pool.endpoints.length}`,
+      );
+    }
+  }
+  return parts.join(", ");
+}
+
+function describeKey(key: Key): string {
+  const { name, state, waiters, usedAt, pinned, fresher, value } = key;
+  return `${name} ${state} ${waiters.join(" ")} ${usedAt} ${pinned} ${fresher} ${value !== undefined}`;
+}
+
+function describe(state: State): void {
+  const { mesh, result } = state;
+  writeSorted(state, "events", state.events);
+  state.events = [];
+  const lists: Record<"keys" | "destinations" | "pools" | "callers", string[]> = {
+    keys: [],
+    destinations: [],
+    pools: [],
+    callers: [],
+  };
+  for (const name in mesh.keys.byName) {
+    lists.keys.push(describeKey(mesh.keys.byName[name]!));
+  }
+  for (const id in mesh.destinations) {
+    lists.destinations.push(describeDestination(mesh.destinations[id]!));
+  }
+  for (const name in mesh.pools) {
+    lists.pools.push(`${name} ${describePool(mesh.pools[name]!)}`);
+  }
+  for (const id in mesh.callers) {
+    const { port, edge, references } = mesh.callers[id]!;
+    lists.callers.push(`${port} ${edge.identity} ${edge.protocol} ${edge.total} ${references}`);
+  }
+  writeSorted(state, "keys", lists.keys);
+  writeSorted(state, "destinations", lists.destinations);
+  writeSorted(state, "pools", lists.pools);
+  writeSorted(state, "callers", lists.callers);
+  result.values.push(mesh.keys.count, mesh.changedAt, mesh.statistics.total);
+}
+
+function answerAll(state: State): void {
+  const { logic, mesh, bucket } = state;
+  while (mesh.keys.toAsk.length > 0) {
+    const name = mesh.keys.toAsk.pop()!;
+    const key = mesh.keys.byName[name];
+    if (key !== undefined && bucket[name] !== undefined) {
+      logic.settle.present(mesh, key, bucket[name], "answer");
+    } else if (key !== undefined) {
+      logic.settle.absent(mesh, key, false, "answer");
+    }
+  }
+}
+
+function changeBucket(state: State, step: MeshStep & { readonly op: "set" | "remove" }): void {
+  const { logic, mesh, bucket } = state;
+  const key = mesh.keys.byName[step.key];
+  if (step.op === "set") {
+    bucket[step.key] = step.value;
+  } else {
+    delete bucket[step.key];
+  }
+  if (key === undefined || !step.heard) {
+    return;
+  }
+  if (step.op === "set") {
+    logic.settle.present(mesh, key, step.value, "message");
+  } else {
+    logic.settle.absent(mesh, key, true, "message");
+  }
+}
+
+function choose(state: State, step: MeshStep & { readonly op: "choose" }): void {
+  const { logic, mesh, result } = state;
+  const previous = step.again ? state.last : -1;
+  const chosen = logic.outgoing.choose(mesh, step.destination, step.request, previous, step.now);
+  const endpoint = mesh.endpoints[chosen];
+  result.values.push(endpoint === undefined ? chosen : endpoint.address);
+  if (chosen < 0) {
+    result.values.push(logic.outgoing.reason(mesh, step.destination, chosen));
+  }
+  state.last = chosen;
+}
+
+/** Steps of traffic; false when the step is none. */
+function traffic(state: State, step: MeshStep): boolean {
+  const { logic, mesh, result } = state;
+  switch (step.op) {
+    case "outgoing": {
+      const decision = logic.outgoing.outgoing(mesh, step.address, step.port, step.waiter);
+      result.values.push(decision.action, decision.destination);
+      return true;
+    }
+    case "incoming": {
+      const admission = logic.incoming.incoming(mesh, step.address, step.port, step.waiter);
+      result.values.push(admission.action, admission.expected ?? "none");
+      return true;
+    }
+    case "peer":
+      result.values.push(logic.incoming.peer(mesh, mesh.ownAddress, step.port, step.identity));
+      return true;
+    case "close":
+      logic.outgoing.outgoingClosed(mesh, step.destination);
+      logic.incoming.incomingClosed(mesh, step.caller);
+      return true;
+    case "choose":
+      choose(state, step);
+      return true;
+    case "failed":
+      logic.outgoing.failed(mesh, state.last, step.cannotConnect, step.now);
+      return true;
+    case "finished": {
+      const { destination, status, firstByte, total, now } = step;
+      logic.outgoing.finished(
+        mesh,
+        destination,
+        state.last,
+        true,
+        status,
+        100,
+        firstByte,
+        total,
+        10,
+        20,
+        now,
+      );
+      return true;
+    }
+    case "served":
+      logic.incoming.served(mesh, step.caller, step.status, step.total, 1, 2);
+      result.values.push(logic.incoming.admit(mesh, step.caller) >= 0 ? 1 : 0);
+      return true;
+    default:
+      return false;
+  }
+}
+
+function control(state: State, step: MeshStep): void {
+  const { logic, mesh } = state;
+  switch (step.op) {
+    case "set":
+    case "remove":
+      changeBucket(state, step);
+      break;
+    case "complete":
+      mesh.keys.complete = step.complete;
+      break;
+    case "pass":
+      state.time = state.time + step.seconds;
+      break;
+    case "answer":
+      answerAll(state);
+      break;
+    case "askAgain":
+      logic.keys.askAgain(mesh.keys);
+      break;
+    case "giveUp":
+      logic.settle.giveUp(mesh, state.time - 1);
+      break;
+    case "dropUnused":
+      writeSorted(state, "dropped", logic.housekeeping.dropUnused(mesh, state.time));
+      break;
+    case "forgetCallers":
+      logic.housekeeping.forgetCallers(mesh, 0);
+      break;
+    default:
+      break;
+  }
+}
+
+export function runMesh(logic: Logic, scenario: MeshScenario, result: Result): void {
+  let state: State | undefined;
+  const world = createWorld(() => state!, randomFrom(scenario.random));
+  const mesh = logic.mesh.createMesh(world, scenario.settingsKey, scenario.ownAddress);
+  state = { logic, mesh, bucket: {}, result, events: [], time: 1000, last: -1 };
+  for (let i = 0; i < scenario.steps.length; i++) {
+    const step = scenario.steps[i]!;
+    result.values.push(`${i} ${step.op}`);
+    if (!traffic(state, step)) {
+      control(state, step);
+    }
+    describe(state);
+  }
+}
