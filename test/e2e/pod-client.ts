@@ -38,7 +38,9 @@ export function startPodClient(mesh: TestMesh, pod: string): PodClient {
     }
   });
   child.on("close", (status) => {
-    pending.forEach(({ reject }) => reject(new Error(`the client in pod ${pod} ended with status ${status}`)));
+    pending.forEach(({ reject }) =>
+      reject(new Error(`the client in pod ${pod} ended with status ${status}`)),
+    );
     pending.clear();
   });
   child.stdin.on("error", () => undefined);

@@ -1,8 +1,9 @@
 /** What the sidecars of a test mesh say of themselves. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { get } from "node:http";
 import type { TestContext } from "node:test";
 import type { PodView } from "../../src/local/control.ts";
+import { enginePid, readRecord } from "../../src/local/host.ts";
 import { ports } from "../../src/wire/sidecar.ts";
 import type { TestMesh } from "./mesh.ts";
 
@@ -57,23 +58,42 @@ export async function sidecarMetrics(pod: PodView): Promise<string> {
   return (await askPod(pod, ports.metrics, "/metrics")).body;
 }
 
-/** Process ids of the sidecar's nginx on the host: master and workers. */
-export function sidecarProcesses(mesh: TestMesh, pod: PodView): { master: number; workers: number[] } {
-  const engine = Number(JSON.parse(readFileSync(mesh.layout.record, "utf8")).pid);
+/** Process ids, on this machine, of the sidecar's nginx. */
+export function sidecarProcesses(pod: PodView, mesh: TestMesh): { master: number; workers: number[] } {
   const inside = pod.containers.find((container) => container.name === "sidecar")?.pid;
-  if (inside === undefined) {
-    throw new Error(`pod ${pod.name} has no sidecar`);
+  const engine = enginePid(readRecord(mesh.layout)!)!;
+  const namespace = readlinkSync(`/proc/${engine}/ns/pid`);
+  const processes = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap(readProcess);
+  const master = processes.find((entry) => entry.namespace === namespace && entry.inside === inside);
+  if (master === undefined) {
+    throw new Error(`pod ${pod.name} has no sidecar process ${inside}`);
   }
-  return { master: hostPid(engine, inside), workers: [] };
+  const workers = processes.filter((entry) => entry.parent === master.pid).map((entry) => entry.pid);
+  return { master: master.pid, workers };
 }
 
-function hostPid(_engine: number, inside: number): number {
-  return inside;
+function readProcess(pid: string): { pid: number; parent: number; inside: number; namespace: string }[] {
+  try {
+    const text = readFileSync(`/proc/${pid}/status`, "utf8");
+    const parent = Number(/^PPid:\s+(\d+)/m.exec(text)?.[1]);
+    const inside = Number(/^NSpid:.*?(\d+)$/m.exec(text)?.[1]);
+    return [{ pid: Number(pid), parent, inside, namespace: readlinkSync(`/proc/${pid}/ns/pid`) }];
+  } catch {
+    return [];
+  }
+}
+
+/** Resident memory of a process in MiB. */
+export function residentMiB(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
 }
 
 /** For `afterEach`: shows the sidecars' states and the ends of their logs when the test has failed. */
 export async function showSidecars(context: TestContext, mesh: TestMesh | undefined): Promise<void> {
-  if (context.passed || mesh === undefined) {
+  // `passed` is not in the types yet
+  if ((context as TestContext & { readonly passed: boolean }).passed || mesh === undefined) {
     return;
   }
   const { pods } = await mesh.view();

@@ -17,7 +17,8 @@ createInterface({ input: process.stdin })
     ) => Promise<unknown>;
     run(tools, argument).then(
       (value) => say({ id, value }),
-      (error: unknown) => say({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+      (error: unknown) =>
+        say({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
     );
   })
   .on("close", () => process.exit(0));

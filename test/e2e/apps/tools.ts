@@ -87,7 +87,11 @@ export function raw(host: string, port: number, options: RawOptions = {}): Promi
 
 const bytes = (value: Buffer): Buffer => value;
 
-function method(name: string, requestStream: boolean, responseStream: boolean): grpc.MethodDefinition<Buffer, Buffer> {
+function method(
+  name: string,
+  requestStream: boolean,
+  responseStream: boolean,
+): grpc.MethodDefinition<Buffer, Buffer> {
   return {
     path: `/test.Anything/${name}`,
     requestStream,

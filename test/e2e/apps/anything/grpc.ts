@@ -1,7 +1,7 @@
 /** The gRPC service `test.Anything`: messages are bytes. */
 import * as grpc from "@grpc/grpc-js";
-import { hostname } from "node:os";
 import { anythingService } from "../tools.ts";
+import { podName } from "./listen.ts";
 
 /** Calls that the client ended before the server did. */
 let cancelled = 0;
@@ -9,7 +9,7 @@ let running = 0;
 
 function unary(call: grpc.ServerUnaryCall<Buffer, Buffer>, done: grpc.sendUnaryData<Buffer>): void {
   const metadata = new grpc.Metadata();
-  metadata.set("served-by", hostname());
+  metadata.set("served-by", podName);
   call.sendMetadata(metadata);
   const trailers = new grpc.Metadata();
   trailers.set("trailing", "yes");
@@ -18,7 +18,7 @@ function unary(call: grpc.ServerUnaryCall<Buffer, Buffer>, done: grpc.sendUnaryD
     done(null, Buffer.from(JSON.stringify({ cancelled, running })), trailers);
     return;
   }
-  const heard = text === "metadata?" ? JSON.stringify(call.metadata.getMap()) : `${hostname()} heard ${text}`;
+  const heard = text === "metadata?" ? JSON.stringify(call.metadata.getMap()) : `${podName} heard ${text}`;
   done(null, Buffer.from(heard), trailers);
 }
 

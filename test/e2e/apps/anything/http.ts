@@ -1,9 +1,8 @@
 /** The HTTP/1.1 server, by path. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { hostname } from "node:os";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
-import { listen } from "./listen.ts";
+import { listen, podName } from "./listen.ts";
 
 let connections = 0;
 const block = Buffer.alloc(256 * 1024, "0123456789abcdef");
@@ -17,7 +16,7 @@ function describe(request: IncomingMessage, response: ServerResponse): void {
     response.setHeader("content-type", "application/json");
     response.end(
       JSON.stringify({
-        pod: hostname(),
+        pod: podName,
         method,
         url,
         httpVersion,
@@ -71,7 +70,7 @@ function echo(request: IncomingMessage, response: ServerResponse): void {
 
 function handle(request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? "/", "http://x");
-  response.setHeader("served-by", hostname());
+  response.setHeader("served-by", podName);
   switch (url.pathname) {
     case "/produce":
       produce(response, Number(url.searchParams.get("bytes")));
@@ -97,8 +96,14 @@ function handle(request: IncomingMessage, response: ServerResponse): void {
 }
 
 export function startHttp(): void {
-  const server = createServer({ maxHeaderSize: 128 * 1024, requestTimeout: 0, keepAliveTimeout: 3_600_000 }, handle);
-  const webSockets = new WebSocketServer({ noServer: true, handleProtocols: (given) => [...given][0] ?? false });
+  const server = createServer(
+    { maxHeaderSize: 128 * 1024, requestTimeout: 0, keepAliveTimeout: 3_600_000 },
+    handle,
+  );
+  const webSockets = new WebSocketServer({
+    noServer: true,
+    handleProtocols: (given) => [...given][0] ?? false,
+  });
   server.on("connection", () => (connections += 1));
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on("error", () => undefined);
@@ -109,7 +114,9 @@ export function startHttp(): void {
       });
       return;
     }
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ${request.headers.upgrade}\r\n\r\n`);
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ${request.headers.upgrade}\r\n\r\n`,
+    );
     socket.write(head);
     socket.pipe(socket);
   });

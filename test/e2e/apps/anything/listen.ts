@@ -12,3 +12,6 @@ export function listen(server: Server, port: number): void {
     server.listen(port, process.env["LISTEN"] ?? "0.0.0.0");
   }
 }
+
+/** Name of the pod, for answers. */
+export const podName = process.env["HOSTNAME"] ?? "";

@@ -1,0 +1,392 @@
+/** HTTP/1.x through two sidecars: every byte that matters arrives as it was sent, in both directions. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, test, type TestContext } from "node:test";
+import type { Answer } from "./apps/tools.ts";
+import { startMesh, type TestMesh } from "./mesh.ts";
+import { startPodClient, type PodClient } from "./pod-client.ts";
+import { showSidecars } from "./sidecar.ts";
+import { anything, anythingReady, idle, workload } from "./workload.ts";
+
+let mesh: TestMesh;
+let client: PodClient;
+
+before(async () => {
+  mesh = await startMesh({
+    "server.yaml": workload({ name: "server", ports: anything, probe: anythingReady }),
+    "big.yaml": workload({
+      name: "big",
+      ports: anything,
+      probe: anythingReady,
+      annotations: { "config.nsm.nginx.com/client-max-body-size": "0" },
+    }),
+    "client.yaml": idle("client"),
+  });
+  client = startPodClient(mesh, "client");
+});
+
+afterEach((context) => showSidecars(context as TestContext, mesh));
+
+after(async () => {
+  client?.stop();
+  await mesh?.stop();
+});
+
+interface Asked {
+  readonly pod: string;
+  readonly url: string;
+  readonly method: string;
+  readonly httpVersion: string;
+  readonly headers: Record<string, string>;
+  readonly bytes: number;
+  readonly connections: number;
+}
+
+function asked(answer: Answer): Asked {
+  assert.equal(answer.status, 200, answer.body);
+  return JSON.parse(answer.body) as Asked;
+}
+
+/** Sends bytes to the scripted server and gives what comes back, up to the end of the last answer. */
+function exchange(
+  send: string,
+  until: string,
+  port = 81,
+  times = 1,
+): Promise<{ text: string; ended: string }> {
+  return client.run(
+    (tools, given) =>
+      tools.raw("server", given.port, { send: given.send, until: given.until, times: given.times }),
+    { send, until, port, times },
+  );
+}
+
+/** Lets the scripted server answer with exactly these bytes, and gives what the client received. */
+async function answerOf(script: string, until: string, request = "GET"): Promise<string> {
+  const path = `/raw/${Buffer.from(script, "latin1").toString("base64url")}`;
+  return (await exchange(`${request} ${path} HTTP/1.1\r\nHost: server\r\n\r\n`, until)).text;
+}
+
+const clientCert =
+  "X-Forwarded-Client-Cert: By=spiffe://example.org/ns/default/sa/server;URI=spiffe://example.org/ns/default/sa/client\r\n";
+
+test("a request arrives byte for byte: target, names and values of headers, their case and order, duplicates", async () => {
+  const head = [
+    "GET /a//b/../c/./%2e%2E/%7euser/%41?q=%20+a&&b=%00;x=?y%zz HTTP/1.1",
+    "Host: Some.Host:8123",
+    "x_under_score: 1",
+    "X-MiXeD-cAsE: Value  with  spaces",
+    "Accept: a",
+    "accept: b",
+    "Cookie: one=1",
+    "Cookie: two=2",
+    "X.Dot: .",
+    "X-Latin: \xe4\xf6",
+    "X-Empty:",
+    "TE: trailers",
+    "Content-Type: text/odd",
+    "User-Agent:   ",
+    "X-Forwarded-For: 1.2.3.4",
+    "Date: not touched",
+  ];
+  const { text } = await exchange(`${head.join("\r\n")}\r\n\r\n`, "\r\n\r\n", 81, 2);
+  const body = text.slice(text.indexOf("\r\n\r\n") + 4);
+  // the mesh's own header is the only one that is added; a connection is the business of each hop
+  assert.ok(body.includes(clientCert), body);
+  const lines = body.replace(clientCert, "").trimEnd().split("\r\n");
+  assert.equal(lines[0], "GET /a//b/../c/./%2e%2E/%7euser/%41?q=%20+a&&b=%00;x=?y%zz HTTP/1.1");
+  const trimmed = (line: string): string => line.replace(/:\s*(.*?)\s*$/, ": $1");
+  const hop = /^(te|connection):/i;
+  const sent = head.slice(1).filter((line) => !hop.test(line));
+  const received = lines.slice(1).filter((line) => !hop.test(line));
+  assert.deepEqual(received.map(trimmed).sort(), sent.map(trimmed).sort());
+  const names = (all: readonly string[]): string[] =>
+    all.filter((line) => /^(accept|cookie|x)/i.test(line)).map(trimmed);
+  assert.deepEqual(names(received), names(sent), "order");
+});
+
+test("odd request targets are unchanged", async () => {
+  const targets = [
+    "//",
+    "//evil/x",
+    "/..",
+    "/x/../../y/.",
+    "/%2F%2f",
+    "/a%20b",
+    "/a;b,c=d",
+    "/?",
+    "/%E4",
+    "/a\\b",
+    '/"<>|{}',
+    "/%5C",
+  ];
+  const requests = targets.map((target) => `GET /head${target} HTTP/1.1\r\nHost: server\r\n\r\n`).join("");
+  const { text } = await exchange(requests, "\r\n\r\n", 81, targets.length * 2);
+  const received = [...text.matchAll(/^GET \/head(.*) HTTP\/1.1\r$/gm)].map((match) => match[1]);
+  assert.deepEqual(received, targets);
+  const absolute = await exchange(
+    "GET http://server/head/abs HTTP/1.1\r\nHost: server\r\n\r\n",
+    "\r\n\r\n",
+    81,
+    2,
+  );
+  assert.match(absolute.text, /GET (http:\/\/server)?\/head\/abs HTTP\/1.1/);
+});
+
+test("a path that nginx cannot resolve (RFC 3986, 5.2.4) is refused with a reason, never changed", async () => {
+  for (const target of ["/../etc", "/%zz", "/%00", "*"]) {
+    const { text } = await exchange(`OPTIONS ${target} HTTP/1.1\r\nHost: server\r\n\r\n`, "nginx-mesh:");
+    assert.match(text, /^HTTP\/1.1 400 /, target);
+    assert.match(text, /^Nginx-Mesh-Error: bad-request\r$/m);
+  }
+});
+
+test("unusual methods pass", async () => {
+  for (const method of ["PROPFIND", "M-SEARCH", "PURGE", "DELETE", "PATCH"]) {
+    const { text } = await exchange(
+      `${method} /head HTTP/1.1\r\nHost: server\r\nContent-Length: 0\r\n\r\n`,
+      "\r\n\r\n",
+      81,
+      2,
+    );
+    assert.match(text, new RegExp(`\\r\\n\\r\\n${method} /head HTTP/1.1`));
+  }
+});
+
+test("a response arrives as it was sent: reason, headers, duplicates; no Server or Date is added", async () => {
+  const script = [
+    "HTTP/1.1 299 Curious Reason",
+    "content-LENGTH: 4",
+    "Set-Cookie: a=1",
+    "Set-Cookie: b=2; Path=/",
+    "under_score: yes",
+    "X-Accel-Redirect: /x",
+    "X-Accel-Buffering: no",
+    "Refresh: 0; url=http://server:81/",
+    "Location: http://127.0.0.1/y",
+    'ETag: "x"',
+    "Last-Modified: yesterday",
+    "Vary: *",
+    "X-Latin: \xe4",
+    "",
+    "body",
+  ].join("\r\n");
+  const text = await answerOf(script, "body");
+  const lines = text.split("\r\n");
+  assert.equal(lines[0], "HTTP/1.1 299 Curious Reason");
+  assert.doesNotMatch(text, /^(server|date|content-type):/im);
+  const sent = script.split("\r\n").slice(2, -2);
+  for (const line of sent) {
+    assert.ok(lines.includes(line), `${line} is missing in ${text}`);
+  }
+  assert.match(text, /\r\n\r\nbody$/);
+});
+
+test("the application's own Server and Date are kept", async () => {
+  const script = "HTTP/1.1 200 OK\r\nServer: own/1.0\r\nDate: long ago\r\nContent-Length: 2\r\n\r\nok";
+  const text = await answerOf(script, "\r\n\r\nok");
+  assert.match(text, /^Server: own\/1.0\r$/m);
+  assert.match(text, /^Date: long ago\r$/m);
+});
+
+test("103 and 102 before the response are passed on", async () => {
+  const script =
+    "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+  assert.match(
+    await answerOf(script, "done"),
+    /^HTTP\/1.1 103 Early Hints\r\nLink: <\/a.css>; rel=preload\r\n\r\nHTTP\/1.1 200 OK/i,
+  );
+});
+
+test("HEAD has the headers of GET and no body; 204 and 304 have none", async () => {
+  const script = "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nX-A: b\r\n\r\n";
+  const head = await answerOf(script, "\r\n\r\n", "HEAD");
+  assert.match(head, /Content-Length: 1234/i);
+  assert.match(head, /X-A: b/);
+  assert.match(head, /\r\n\r\n$/);
+  for (const status of ["204 No Content", "304 Not Modified"]) {
+    const text = await answerOf(`HTTP/1.1 ${status}\r\nX-A: b\r\n\r\n`, "\r\n\r\n");
+    assert.ok(text.startsWith(`HTTP/1.1 ${status}\r\n`), text);
+    assert.match(text, /\r\n\r\n$/);
+    assert.doesNotMatch(text, /transfer-encoding/i);
+  }
+});
+
+test("HTTP/1.0: a response up to the end of the connection, and keep-alive when asked for", async () => {
+  const plain = await client.run(
+    (tools) => tools.raw("server", 80, { send: "GET /x HTTP/1.0\r\nHost: server\r\n\r\n" }),
+    0,
+  );
+  assert.equal(plain.ended, "closed");
+  assert.match(plain.text, /"url":"\/x"/);
+  const kept = await client.run((tools) => {
+    const one = "GET /x HTTP/1.0\r\nHost: server\r\nConnection: keep-alive\r\n\r\n";
+    return tools.raw("server", 80, { send: one + one, until: '"url":"/x"', times: 2 });
+  }, 0);
+  assert.equal(kept.ended, "found", kept.text);
+  const script = "HTTP/1.0 200 OK\r\n\r\nuntil the end";
+  assert.match(await answerOf(script, "until the end"), /until the end/);
+  const noHost = await client.run(
+    (tools) => tools.raw("server", 80, { send: "GET /nohost HTTP/1.0\r\n\r\n" }),
+    0,
+  );
+  assert.match(noHost.text, /"url":"\/nohost"/);
+});
+
+test("keep-alive on both sides: many requests, one connection at the application", async () => {
+  const result = await client.run(async (tools) => {
+    const agent = new tools.http.Agent({ keepAlive: true, maxSockets: 1 });
+    const seen: number[] = [];
+    let reused = 0;
+    for (let i = 0; i < 50; i += 1) {
+      const answer = await tools.get("http://server/", { agent });
+      seen.push((JSON.parse(answer.body) as { connections: number }).connections);
+      reused += answer.headers.connection === "close" ? 0 : 1;
+    }
+    agent.destroy();
+    return { first: seen[0]!, last: seen.at(-1)!, reused };
+  }, 0);
+  assert.equal(result.reused, 50);
+  assert.ok(
+    result.last - result.first <= 1,
+    `the application saw ${result.last - result.first} new connections`,
+  );
+});
+
+test("connections that clients close do not close those to the application", async () => {
+  const result = await client.run(async (tools) => {
+    const seen: number[] = [];
+    for (let i = 0; i < 20; i += 1) {
+      const answer = await tools.get("http://server/", { agent: false });
+      seen.push((JSON.parse(answer.body) as { connections: number }).connections);
+    }
+    return seen;
+  }, 0);
+  assert.ok(result.at(-1)! - result[0]! <= 2, `connections at the application: ${result.join(" ")}`);
+});
+
+test("chunked both ways", async () => {
+  const chunks =
+    "POST / HTTP/1.1\r\nHost: server\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n";
+  const sent = await client.run(
+    (tools, send) => tools.raw("server", 80, { send, until: '"bytes":11' }),
+    chunks,
+  );
+  assert.equal(sent.ended, "found", sent.text);
+  const script = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n";
+  const text = await answerOf(script, "0\r\n\r\n");
+  assert.match(text, /transfer-encoding: chunked/i);
+  const body = text.slice(text.indexOf("\r\n\r\n") + 4);
+  assert.equal(body.replace(/[0-9a-f]+\r\n/g, "").replaceAll("\r\n", ""), "abcdefg");
+});
+
+test("Expect: 100-continue is answered and the body follows", async () => {
+  const result = await client.run(
+    (tools) =>
+      new Promise<{ continued: boolean; body: string }>((resolve, reject) => {
+        let continued = false;
+        const request = tools.http.request("http://server/", {
+          method: "PUT",
+          headers: { expect: "100-continue", "content-length": "5" },
+        });
+        request.on("continue", () => {
+          continued = true;
+          request.end("hello");
+        });
+        request.on("response", (response) => {
+          let body = "";
+          response.on("data", (chunk: Buffer) => (body += chunk.toString()));
+          response.on("end", () => resolve({ continued, body }));
+        });
+        request.on("error", reject);
+        request.flushHeaders();
+      }),
+    0,
+  );
+  assert.equal(result.continued, true);
+  assert.match(result.body, /"bytes":5/);
+});
+
+test("headers of 32 KiB pass in both directions, one long and many", async () => {
+  const long = "x".repeat(31 * 1024);
+  const many = Object.fromEntries(Array.from({ length: 90 }, (_, i) => [`x-${i}`, "y".repeat(330)]));
+  const answers = await client.run(
+    async (tools, given) => [
+      await tools.get("http://server/", { headers: { "x-long": given.long } }),
+      await tools.get("http://server/", { headers: given.many }),
+    ],
+    { long, many },
+  );
+  assert.equal(asked(answers[0]!).headers["x-long"], long);
+  assert.equal(asked(answers[1]!).headers["x-89"], many["x-89"]);
+  const script = `HTTP/1.1 200 OK\r\nX-Long: ${long}\r\nContent-Length: 2\r\n\r\nok`;
+  const response = await client.run(
+    (tools, given) => tools.get("http://server:81/", { path: `/raw/${given}`, maxHeaderSize: 131_072 }),
+    Buffer.from(script).toString("base64url").slice(0, 43_000),
+  );
+  assert.equal(response.status, 200);
+});
+
+test("headers that are too long are refused with a reason", async () => {
+  const { text } = await client.run(
+    (tools, size) =>
+      tools.raw("server", 80, {
+        send: `GET / HTTP/1.1\r\nHost: server\r\nX-Long: ${"x".repeat(size)}\r\n\r\n`,
+        until: "nginx-mesh:",
+      }),
+    300_000,
+  );
+  assert.match(text, /^HTTP\/1.1 431 /);
+  assert.match(text, /^Nginx-Mesh-Error: header-too-large\r$/m);
+});
+
+test("client-max-body-size: 1m by default, 413 in plain text; 0 is unlimited", async () => {
+  const post = (host: string, size: number): Promise<Answer> =>
+    client.run(
+      (tools, given) => tools.get(`http://${given.host}/`, { method: "POST" }, "x".repeat(given.size)),
+      { host, size },
+    );
+  assert.equal(asked(await post("server", 1024 * 1024)).bytes, 1024 * 1024);
+  const refused = await post("server", 1024 * 1024 + 1);
+  assert.equal(refused.status, 413);
+  assert.equal(refused.headers["content-type"], "text/plain");
+  assert.equal(refused.headers["nginx-mesh-error"], "body-too-large");
+  assert.match(refused.body, /^nginx-mesh: .*client-max-body-size/);
+  assert.equal(asked(await post("big", 3 * 1024 * 1024)).bytes, 3 * 1024 * 1024);
+});
+
+test("a chunked body over client-max-body-size is refused too", async () => {
+  const answer = await client.run(
+    (tools) =>
+      new Promise<{ status: number; error: unknown }>((resolve, reject) => {
+        const request = tools.http.request("http://server/", { method: "POST" }, (response) => {
+          response.resume();
+          resolve({ status: response.statusCode ?? 0, error: response.headers["nginx-mesh-error"] });
+        });
+        request.on("error", reject);
+        for (let i = 0; i < 20; i += 1) {
+          request.write("x".repeat(100_000));
+        }
+        request.end();
+      }),
+    0,
+  );
+  assert.deepEqual(answer, { status: 413, error: "body-too-large" });
+});
+
+test("curl, as people use it", async () => {
+  const ended = await mesh.exec(
+    "client",
+    "curl",
+    "-sS",
+    "-i",
+    "--max-time",
+    "5",
+    "-X",
+    "POST",
+    "--data",
+    "a=b",
+    "http://server/form",
+  );
+  assert.equal(ended.status, 0, ended.stderr);
+  assert.match(ended.stdout, /"content-type":"application\/x-www-form-urlencoded"/);
+});
