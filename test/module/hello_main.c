@@ -1,0 +1,62 @@
+/*
+ * Reads pieces of bytes from standard input, each after its length (4 bytes, big-endian), and writes a line for each:
+ * what the parser returned, and where the name is. Each piece has a block of memory of exactly its size, so that the
+ * address sanitizer notices a read of one byte too many.
+ */
+
+#include "ngx_mesh.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+
+static void
+report(u_char *bytes, size_t len)
+{
+    ngx_int_t  rc;
+    ngx_str_t  name;
+
+    rc = ngx_mesh_hello_server_name(bytes, bytes + len, &name);
+
+    if (rc == NGX_OK && name.len > 0) {
+
+        if (name.data < bytes || name.data + name.len > bytes + len) {
+            fprintf(stderr, "the name lies outside of the bytes\n");
+            exit(1);
+        }
+
+        printf("OK %zu %zu\n", (size_t) (name.data - bytes), name.len);
+        return;
+    }
+
+    printf("%s\n", rc == NGX_OK ? "OK" : rc == NGX_AGAIN ? "AGAIN" : rc == NGX_DECLINED ? "DECLINED" : "?");
+}
+
+
+int
+main(void)
+{
+    size_t   len;
+    u_char   head[4], *bytes;
+
+    while (fread(head, 1, 4, stdin) == 4) {
+
+        len = ((size_t) head[0] << 24) | ((size_t) head[1] << 16) | ((size_t) head[2] << 8) | head[3];
+
+        bytes = malloc(len);
+        if (bytes == NULL && len > 0) {
+            return 1;
+        }
+
+        if (fread(bytes, 1, len, stdin) != len) {
+            fprintf(stderr, "input ended early\n");
+            return 1;
+        }
+
+        report(bytes, len);
+        free(bytes);
+    }
+
+    return 0;
+}
