@@ -10,6 +10,8 @@ export interface RunOptions {
   readonly input?: string;
   /** Milliseconds. */
   readonly timeout?: number;
+  /** Default: this program's own. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Resolves with standard output. Throws ProgramError when the program cannot be started or ends with another status than 0. */
@@ -18,6 +20,7 @@ export function run(program: string, args: readonly string[], options: RunOption
     const child = spawn(program, args, {
       stdio: ["pipe", "pipe", "pipe"],
       timeout: options.timeout ?? 30_000,
+      env: options.environment ?? process.env,
     });
     let output = "";
     let errors = "";

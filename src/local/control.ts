@@ -17,6 +17,7 @@ export interface PodView {
   readonly ready: boolean;
   readonly terminating: boolean;
   readonly reason: string;
+  /** Of the first container. */
   readonly environment: Readonly<Record<string, string>>;
   readonly workingDirectory: string;
   readonly containers: LocalPodHandle["containers"];
@@ -45,6 +46,7 @@ export interface EngineView {
 }
 
 function podView(pod: LocalPodHandle): PodView {
+  const first = pod.containers.find((container) => container.environment !== undefined);
   return {
     namespace: pod.desired.namespace,
     name: pod.desired.name,
@@ -55,8 +57,8 @@ function podView(pod: LocalPodHandle): PodView {
     ready: pod.ready || pod.completed,
     terminating: pod.terminating,
     reason: pod.completed ? "completed" : pod.reason,
-    environment: pod.environment,
-    workingDirectory: pod.workingDirectory,
+    environment: first?.environment ?? {},
+    workingDirectory: first?.workingDirectory ?? "/",
     containers: pod.containers,
   };
 }

@@ -6,7 +6,11 @@ import { identify, namespaceOf, type ObjectOf } from "../api/objects.ts";
 import type { PodSpec } from "../api/pod.ts";
 import type { Problem } from "../api/problem.ts";
 import type { FolderContents } from "../cluster/folder.ts";
-import { sidecarUser } from "../wire/sidecar.ts";
+import { controlPlaneNamespace } from "../wire/sidecar.ts";
+import { refusalOf } from "./refusal.ts";
+import { ownerKey } from "./steps.ts";
+
+export type RestartPolicy = "Always" | "OnFailure" | "Never";
 
 export interface DesiredPod {
   readonly namespace: string;
@@ -17,6 +21,7 @@ export interface DesiredPod {
   readonly annotations: Readonly<Record<string, string>>;
   readonly serviceAccount: string;
   readonly spec: PodSpec;
+  readonly restartPolicy: RestartPolicy;
   readonly meshed: boolean;
   /** Folder of the manifest: relative paths begin here. */
   readonly folder: string;
@@ -26,10 +31,14 @@ export interface DesiredPod {
 
 /** Pods of one owner, and how they are replaced. */
 export interface DesiredGroup {
+  /** As `ownerKey` gives it. */
   readonly key: string;
-  readonly replicas: number;
   /** `surge`: new ones become ready before old ones go; `replace`: an old one goes first, as its name is used again. */
   readonly update: "surge" | "replace";
+  /** Each starts when those before it are ready. */
+  readonly ordered: boolean;
+  /** It cannot be started as it is written. */
+  readonly refused: boolean;
   readonly pods: readonly DesiredPod[];
 }
 
@@ -39,148 +48,116 @@ export interface Desired {
 }
 
 type Owner = ObjectOf<"Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "Pod">;
+type Labels = Readonly<Record<string, string>>;
 
 const ownerKinds = new Set(["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod"]);
 /** Never injected, whatever their labels say. */
-const systemNamespaces = new Set(["kube-system", "nginx-mesh"]);
+const systemNamespaces = new Set(["kube-system", controlPlaneNamespace]);
 
+/** Equal for equal values, in whatever order their fields are written. */
 function hash(value: unknown): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 8);
+  const sorted = (_key: string, part: unknown): unknown =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part;
+  return createHash("sha256").update(JSON.stringify(value, sorted)).digest("hex").slice(0, 8);
 }
 
 function specOf(owner: Owner): PodSpec {
   return owner.kind === "Pod" ? owner.spec : owner.spec.template.spec;
 }
 
-function metadataOf(owner: Owner): { labels: Record<string, string>; annotations: Record<string, string> } {
+function metadataOf(owner: Owner): { readonly labels: Labels; readonly annotations: Labels } {
   const metadata = owner.kind === "Pod" ? owner.metadata : owner.spec.template.metadata;
   return { labels: metadata?.labels ?? {}, annotations: metadata?.annotations ?? {} };
 }
 
 /** The pod's label wins over the namespace's. In local mode what says nothing is meshed: that is what it is for. */
-function isMeshed(
-  namespace: string,
-  labels: Record<string, string>,
-  namespaces: ReadonlyMap<string, string>,
-): boolean {
+function isMeshed(namespace: string, labels: Labels, namespaces: ReadonlyMap<string, string>): boolean {
   if (systemNamespaces.has(namespace)) {
     return false;
   }
   return (labels[annotations.autoInject] ?? namespaces.get(namespace) ?? "enabled") !== "disabled";
 }
 
-function refusal(owner: Owner, spec: PodSpec, meshed: boolean): Problem | undefined {
-  const problem = (field: string, message: string): Problem => ({
-    object: identify(owner),
-    field,
-    reason: "Unsupported",
-    message,
-    severity: "error",
-  });
-  if (spec.hostNetwork === true) {
-    return problem("spec.hostNetwork", "a pod of local mode has its own network; the pod is not started");
-  }
-  const users = [spec.securityContext, ...spec.containers.map((container) => container.securityContext)];
-  if (meshed && users.some((context) => context?.runAsUser === sidecarUser)) {
-    return problem(
-      "spec.securityContext.runAsUser",
-      `user ${sidecarUser} is the sidecar's: what it sends is not captured; the pod is not started: choose another`,
-    );
-  }
-  const seen = new Set<string>();
-  for (const port of spec.containers.flatMap((container) => container.ports ?? [])) {
-    const name = `${port.containerPort}/${port.protocol ?? "TCP"}`;
-    if (meshed && port.protocol === "SCTP") {
-      return problem(
-        "spec.containers",
-        `SCTP port ${port.containerPort} cannot be meshed; the pod is not started`,
-      );
-    }
-    if (meshed && seen.has(name)) {
-      return problem(
-        "spec.containers",
-        `two containers have port ${name}; the pod is not started: give one another`,
-      );
-    }
-    seen.add(name);
-  }
-  const withoutCommand = spec.containers.find((container) => (container.command ?? []).length === 0);
-  if (withoutCommand !== undefined) {
-    return problem(
-      `spec.containers["${withoutCommand.name}"].command`,
-      "local mode runs no images: a container needs a command; the pod is not started",
-    );
-  }
-  return undefined;
-}
-
-function names(owner: Owner, revision: string): { replicas: number; name: (index: number) => string } {
+function namesOf(owner: Owner, revision: string): readonly string[] {
   const base = owner.metadata.name;
+  const generated = `${base}-${revision.slice(0, 5)}`;
   switch (owner.kind) {
     case "Pod":
-      return { replicas: 1, name: () => base };
+      return [base];
     case "StatefulSet":
-      return { replicas: owner.spec.replicas ?? 1, name: (index) => `${base}-${index}` };
+      return Array.from({ length: owner.spec.replicas ?? 1 }, (_, index) => `${base}-${index}`);
+    // one node: one pod
     case "DaemonSet":
     case "Job":
-      return { replicas: 1, name: () => `${base}-${revision.slice(0, 5)}` };
+      return [generated];
     case "Deployment":
     case "ReplicaSet":
-      return {
-        replicas: owner.spec.replicas ?? 1,
-        name: (index) => `${base}-${revision.slice(0, 5)}-${index}`,
-      };
+      return Array.from({ length: owner.spec.replicas ?? 1 }, (_, index) => `${generated}-${index}`);
   }
 }
 
-function groupOf(
-  owner: Owner,
-  namespaces: ReadonlyMap<string, string>,
-  folder: string,
-  problems: Problem[],
-): DesiredGroup {
+/** A Job is tried again in the same pod, whether its policy is OnFailure or Never. */
+function restartPolicyOf(owner: Owner, spec: PodSpec): RestartPolicy {
+  return owner.kind === "Job" ? "OnFailure" : (spec.restartPolicy ?? "Always");
+}
+
+function selectorOf(owner: Owner) {
+  return owner.kind === "Pod" || owner.kind === "Job" ? undefined : owner.spec.selector;
+}
+
+function groupOf(owner: Owner, meshed: boolean, folder: string, problems: Problem[]): DesiredGroup {
   const spec = specOf(owner);
   const metadata = metadataOf(owner);
   const namespace = namespaceOf(owner);
-  const meshed = isMeshed(namespace, metadata.labels, namespaces);
-  const revision = hash([spec, metadata, meshed, folder]);
-  const { replicas, name } = names(owner, revision);
-  const problem = refusal(owner, spec, meshed);
-  if (problem !== undefined) {
-    problems.push(problem);
+  const refusal = refusalOf({ spec, ...metadata, meshed, selector: selectorOf(owner) });
+  if (refusal !== undefined) {
+    const message = `${refusal.message}; its pods are not started`;
+    problems.push({ object: identify(owner), ...refusal, message, reason: "Unsupported", severity: "error" });
   }
-  const count = problem === undefined ? replicas : 0;
-  return {
-    key: identify(owner),
-    replicas: count,
-    update: owner.kind === "StatefulSet" || owner.kind === "Pod" ? "replace" : "surge",
-    pods: Array.from({ length: count }, (_, index) => ({
-      namespace,
-      name: name(index),
-      owner: { kind: owner.kind.toLowerCase(), name: owner.metadata.name },
-      ...metadata,
-      serviceAccount: spec.serviceAccountName ?? spec.serviceAccount ?? "default",
-      spec,
-      meshed,
-      folder,
-      revision,
-    })),
+  const revision = hash([spec, metadata, meshed, folder]);
+  const names = refusal === undefined ? namesOf(owner, revision) : [];
+  const shared = {
+    namespace,
+    owner: { kind: owner.kind.toLowerCase(), name: owner.metadata.name },
+    ...metadata,
+    serviceAccount: spec.serviceAccountName ?? spec.serviceAccount ?? "default",
+    spec,
+    restartPolicy: restartPolicyOf(owner, spec),
+    meshed,
+    folder,
+    revision,
   };
+  return {
+    key: ownerKey(shared),
+    update: owner.kind === "StatefulSet" || owner.kind === "Pod" ? "replace" : "surge",
+    ordered: owner.kind === "StatefulSet" && owner.spec.podManagementPolicy !== "Parallel",
+    refused: refusal !== undefined,
+    pods: names.map((name) => ({ ...shared, name })),
+  };
+}
+
+/** What each namespace's label says about injection. */
+function injectionLabels(contents: FolderContents): ReadonlyMap<string, string> {
+  const labels = new Map<string, string>();
+  for (const object of contents.objects) {
+    const label = object.kind === "Namespace" ? object.metadata.labels?.[annotations.autoInject] : undefined;
+    if (label !== undefined) {
+      labels.set(object.metadata.name, label);
+    }
+  }
+  return labels;
 }
 
 export function desiredPods(contents: FolderContents): Desired {
   const problems: Problem[] = [];
-  const namespaces = new Map<string, string>();
-  for (const object of contents.objects) {
-    const label = object.kind === "Namespace" ? object.metadata.labels?.[annotations.autoInject] : undefined;
-    if (label !== undefined) {
-      namespaces.set(object.metadata.name, label);
-    }
-  }
-  const groups = contents.objects
-    .filter((object): object is Owner => ownerKinds.has(object.kind))
-    .map((owner) =>
-      groupOf(owner, namespaces, dirname(contents.sources.get(identify(owner)) ?? "."), problems),
-    );
+  const namespaces = injectionLabels(contents);
+  const owners = contents.objects.filter((object): object is Owner => ownerKinds.has(object.kind));
+  const groups = owners.map((owner) => {
+    const meshed = isMeshed(namespaceOf(owner), metadataOf(owner).labels, namespaces);
+    const folder = dirname(contents.sources.get(identify(owner)) ?? ".");
+    return groupOf(owner, meshed, folder, problems);
+  });
   return { groups, problems };
 }

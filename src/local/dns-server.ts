@@ -1,6 +1,5 @@
 /** The mesh's DNS server, on the gateway: names of the mesh itself, everything else handed to the host's servers. */
 import { createSocket, type Socket } from "node:dgram";
-import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import {
   decode,
@@ -10,29 +9,19 @@ import {
   RECURSION_AVAILABLE,
   AUTHORITATIVE_ANSWER,
 } from "dns-packet";
+import type { Forwarder } from "./dns-forward.ts";
 import { answerFor, type Names } from "./names.ts";
 
 /** Seconds: addresses of Services stay, those of pods do not. */
 const ttl = 5;
-const forwardTimeout = 3_000;
 /** RFC 1035, section 4.2.1. */
 const largestDatagram = 512;
-const mostForwarded = 256;
 const noSuchName = 3;
 const serverFailure = 2;
 
 export interface DnsServer {
   setNames(names: Names): void;
   close(): void;
-}
-
-/** Name servers of the host, from its resolv.conf. */
-export function hostServers(path = "/etc/resolv.conf"): string[] {
-  try {
-    return [...readFileSync(path, "utf8").matchAll(/^\s*nameserver\s+(\S+)/gm)].map((match) => match[1]!);
-  } catch {
-    return [];
-  }
 }
 
 function respond(query: Packet, code: number, addresses: readonly string[]): Buffer {
@@ -57,33 +46,10 @@ function fitting(query: Packet, code: number, addresses: readonly string[]): Buf
   return cut;
 }
 
-async function forward(message: Buffer, servers: readonly string[]): Promise<Buffer | undefined> {
-  const server = servers[0];
-  if (server === undefined) {
-    return undefined;
-  }
-  const socket = createSocket(server.includes(":") ? "udp6" : "udp4");
-  return await new Promise((resolve) => {
-    const done = (answer: Buffer | undefined): void => {
-      clearTimeout(timer);
-      socket.close();
-      resolve(answer);
-    };
-    const timer = setTimeout(() => done(undefined), forwardTimeout);
-    socket.on(
-      "message",
-      (answer) => answer.length >= 2 && answer.readUInt16BE(0) === message.readUInt16BE(0) && done(answer),
-    );
-    socket.on("error", () => done(undefined));
-    socket.send(message, 53, server);
-  });
-}
-
 /** Serves UDP and TCP at the address. Rejects when port 53 there cannot be had. */
-export async function serveDns(address: string, servers: readonly string[], port = 53): Promise<DnsServer> {
+export async function serveDns(address: string, forwarder: Forwarder, port = 53): Promise<DnsServer> {
   let names: Names = new Map();
   let turn = 0;
-  let forwarded = 0;
 
   const answer = async (
     message: Buffer,
@@ -107,15 +73,8 @@ export async function serveDns(address: string, servers: readonly string[], port
         return finish(query, 0, []);
       case "unknown":
         return finish(query, noSuchName, []);
-      case "outside": {
-        if (forwarded >= mostForwarded) {
-          return finish(query, serverFailure, []);
-        }
-        forwarded++;
-        const reply = await forward(message, servers);
-        forwarded--;
-        return reply ?? finish(query, serverFailure, []);
-      }
+      case "outside":
+        return (await forwarder.ask(message)) ?? finish(query, serverFailure, []);
     }
   };
 

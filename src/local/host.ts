@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, openSync, readFileSync, readlinkSync, rmSync, wr
 import { join } from "node:path";
 import { addressPlan, freePlan } from "./addresses.ts";
 import { run } from "./commands.ts";
+import { launcherIn } from "./launch.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import type { EngineSettings } from "./settings.ts";
 
@@ -19,7 +20,7 @@ export interface EngineRecord {
   readonly settings: EngineSettings;
 }
 
-const neededPrograms = ["ip", "nft", "iptables-restore", "nsenter", "unshare", "setpriv", "mount", "sysctl"];
+const neededPrograms = ["ip", "nft", "iptables-restore", "nsenter", "unshare", "mount"];
 
 function inPath(program: string): boolean {
   const folders = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`.split(":");
@@ -34,12 +35,13 @@ export function checkMachine(program: string, sidecarRoot: string): void {
   const missing = neededPrograms.filter((name) => !inPath(name));
   if (missing.length > 0) {
     throw new LocalError(
-      `these programs are missing: ${missing.join(", ")}; Debian has them in iproute2, nftables, iptables, util-linux, mount and procps ("make build" installs them)`,
+      `these programs are missing: ${missing.join(", ")}; Debian has them in iproute2, nftables, iptables, util-linux and mount ("make build" installs them)`,
     );
   }
   for (const file of [
     "build/local.mjs",
     "build/controller.mjs",
+    "build/launcher",
     "build/sidecar/nginx.conf",
     "build/sidecar/ngx_mesh_module.so",
   ]) {
@@ -57,7 +59,7 @@ export function checkMachine(program: string, sidecarRoot: string): void {
 /** Throws LocalError when the kernel lacks what capture and namespaces need. */
 export async function checkKernel(): Promise<void> {
   const script =
-    "ip link set lo up && iptables -t nat -A OUTPUT -p tcp -m owner --uid-owner 1 -j REDIRECT --to-ports 1 && nft list tables >/dev/null";
+    "grep -q overlay /proc/filesystems || modprobe overlay; ip link set lo up && iptables -t nat -A OUTPUT -p tcp -m owner --uid-owner 1 -j REDIRECT --to-ports 1 && nft list tables >/dev/null";
   try {
     await run("unshare", ["--net", "--mount", "--pid", "--fork", "sh", "-e", "-c", script]);
   } catch (error) {
@@ -127,10 +129,12 @@ async function untilOwnNetwork(pid: number): Promise<void> {
   throw new LocalError("the engine did not get namespaces of its own; its log may say why");
 }
 
-async function makeLink(network: number, pid: number): Promise<void> {
+/** The link bears the state folder's name, so that whoever cleans up takes away no other mesh's. */
+async function makeLink(network: number, pid: number, state: string): Promise<void> {
   const plan = addressPlan(network);
   const lines = [
     `link add nm${network} type veth peer name uplink netns ${pid}`,
+    `link set nm${network} alias ${state}`,
     `addr add ${plan.uplinkHost}/30 dev nm${network}`,
     `link set nm${network} up`,
     `route add ${plan.range} via ${plan.uplinkNode}`,
@@ -148,38 +152,33 @@ export async function startInBackground(settings: EngineSettings): Promise<Engin
     writeFileSync(join(layout.state, "made-run-netns"), "");
   }
   const output = openSync(join(layout.logs, "engine.err"), "a", 0o600);
-  const args = [
-    "--net",
-    "--mount",
-    "--propagation",
-    "private",
-    "--pid",
-    "--fork",
-    "--kill-child=SIGKILL",
-    "--mount-proc",
-    process.execPath,
-  ];
-  const child = spawn(
-    "unshare",
-    [...args, join(settings.program, "build/local.mjs"), JSON.stringify(settings)],
-    {
-      detached: true,
-      cwd: "/",
-      stdio: ["ignore", output, output],
-    },
-  );
+  // the lock is held by all of the mesh, so that it is free when nothing of it is left
+  const flags = ["--lock", layout.lock, "--new-node", "--new-pid", "--"];
+  const engine = [process.execPath, join(settings.program, "build/local.mjs"), JSON.stringify(settings)];
+  const child = spawn(launcherIn(settings.program), [...flags, ...engine], {
+    detached: true,
+    cwd: "/",
+    stdio: ["ignore", output, output],
+  });
   const { pid } = child;
   if (pid === undefined) {
-    throw new LocalError(
-      'the engine cannot be started: "unshare" is missing; it is in the package util-linux',
-    );
+    throw new LocalError(`the engine cannot be started: ${launcherIn(settings.program)} does not run`);
   }
   child.unref();
   const record: EngineRecord = { pid, network: settings.network, settings };
   writeFileSync(layout.record, JSON.stringify(record), { mode: 0o600 });
   await untilOwnNetwork(pid);
-  await makeLink(settings.network, pid);
+  await makeLink(settings.network, pid, settings.state);
   return record;
+}
+
+/** State folder of the mesh that a link to the host belongs to; undefined: there is no such link. */
+function linkOwner(network: number): string | undefined {
+  try {
+    return readFileSync(`/sys/class/net/nm${network}/ifalias`, "utf8").trim();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Ends whatever is left of a mesh, by force if need be, and removes its state folder. Says whether there was anything. */
@@ -195,7 +194,9 @@ export async function cleanUp(layout: Layout): Promise<boolean> {
     await sleep(10);
   }
   // the link goes with the mesh's network namespace, which the kernel takes down a moment later
-  await run("ip", ["link", "delete", `nm${record.network}`]).catch(() => "");
+  if (linkOwner(record.network) === record.settings.state) {
+    await run("ip", ["link", "delete", `nm${record.network}`]).catch(() => "");
+  }
   const madeNetns = existsSync(join(layout.state, "made-run-netns"));
   rmSync(layout.state, { recursive: true, force: true });
   if (madeNetns) {

@@ -1,5 +1,6 @@
 /** Keeps a process running: it is started again when it ends, with a pause that grows while it keeps ending. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import type { Launch } from "./launch.ts";
 import { openLog } from "./log-file.ts";
 
@@ -11,12 +12,17 @@ const healthyAfter = 60_000;
 export type KeeperState = "running" | "waiting" | "stopped" | "completed";
 
 export interface Keeper {
+  /** The launcher, which passes signals on. */
   readonly pid: number | undefined;
+  /** Process 1 of the namespaces that the launcher has made. */
+  readonly inner: number | undefined;
   readonly state: KeeperState;
   /** Why it is not running, or "". */
   readonly reason: string;
   readonly restarts: number;
   signal(signal: NodeJS.Signals): void;
+  /** Writes a line of ours into the process's log. */
+  note(line: string): void;
   /** Ends it: the signal, and SIGKILL after the grace in milliseconds. */
   stop(signal: NodeJS.Signals, grace: number): Promise<void>;
 }
@@ -26,7 +32,7 @@ export interface KeeperOptions {
   readonly log: string;
   /** Whether it is started again after it ended with this status; default: always. */
   readonly restart?: (status: number | null) => boolean;
-  /** Called when it started, ended, or will not be started again. */
+  /** Called when it has started, ended, or will not be started again; never before `keep` has returned. */
   readonly onChange: () => void;
 }
 
@@ -35,8 +41,29 @@ interface Ending {
   readonly signal: NodeJS.Signals | null;
 }
 
-function describe(ending: Ending): string {
-  return ending.signal === null ? `ended with status ${ending.status}` : `was ended by ${ending.signal}`;
+/** Status of a process that a signal ended, as the launcher passes it on. */
+const signalled = 128;
+
+function describe({ status, signal }: Ending): string {
+  if (signal !== null) {
+    return `was ended by ${signal}`;
+  }
+  return status !== null && status > signalled
+    ? `was ended by signal ${status - signalled}`
+    : `ended with status ${status}`;
+}
+
+/** The first child of a process. */
+function childOf(pid: number | undefined): number | undefined {
+  if (pid === undefined) {
+    return undefined;
+  }
+  try {
+    const first = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ")[0] ?? "";
+    return first === "" ? undefined : Number(first);
+  } catch {
+    return undefined;
+  }
 }
 
 export function keep(options: KeeperOptions): Keeper {
@@ -49,12 +76,14 @@ export function keep(options: KeeperOptions): Keeper {
   let timer: NodeJS.Timeout | undefined;
   let stopping = false;
   const ended = Promise.withResolvers<void>();
+  const note = (line: string): void => log.write(`[local mode] ${line}\n`);
+  const changed = (): void => queueMicrotask(options.onChange);
 
   const finish = (next: KeeperState): void => {
     state = next;
     log.close();
     ended.resolve();
-    options.onChange();
+    changed();
   };
 
   const onEnd = (ending: Ending, startedAt: number): void => {
@@ -74,10 +103,10 @@ export function keep(options: KeeperOptions): Keeper {
     restarts++;
     state = "waiting";
     reason = `${describe(ending)}; started again in ${pause / 1000} s`;
-    log.write(`[local mode] the process ${reason}\n`);
+    note(`the process ${reason}`);
     timer = setTimeout(start, pause);
     pause = Math.min(pause * 2, longestPause);
-    options.onChange();
+    changed();
   };
 
   const start = (): void => {
@@ -99,17 +128,20 @@ export function keep(options: KeeperOptions): Keeper {
     started.stdout?.on("data", (chunk: Buffer) => log.write(chunk));
     started.stderr?.on("data", (chunk: Buffer) => log.write(chunk));
     started.on("error", (error) => {
-      log.write(`[local mode] cannot start ${options.launch.program}: ${error.message}\n`);
+      note(`cannot start ${options.launch.program}: ${error.message}`);
       once({ status: 127, signal: null });
     });
     started.on("close", (status, signal) => once({ status, signal }));
-    options.onChange();
+    changed();
   };
 
   start();
   return {
     get pid() {
       return child?.pid;
+    },
+    get inner() {
+      return childOf(child?.pid);
     },
     get state() {
       return state;
@@ -121,6 +153,7 @@ export function keep(options: KeeperOptions): Keeper {
       return restarts;
     },
     signal: (signal) => void child?.kill(signal),
+    note,
     async stop(signal, grace) {
       stopping = true;
       clearTimeout(timer);

@@ -1,8 +1,8 @@
 /**
- * Command lines of what runs in a pod. Each starts a chain of programs of util-linux that replace each other (nsenter,
- * unshare, a shell for the mounts, setpriv), so that in the end there is one process. Its mounts are in a namespace of
- * its own and vanish with it.
+ * Command lines of everything that a mesh runs. The launcher (src/local/launcher) puts a process into its namespaces,
+ * root, user and limits, and becomes it; its mounts vanish with it. Pure.
  */
+import { join } from "node:path";
 import { environment, paths, sidecarUser } from "../wire/sidecar.ts";
 import { namespacePath } from "./network.ts";
 
@@ -12,26 +12,22 @@ export interface Launch {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-function inPod(number: number, script: string, args: readonly string[]): readonly string[] {
-  return [
-    `--net=${namespacePath(number)}`,
-    "unshare",
-    "--mount",
-    "--propagation",
-    "private",
-    "sh",
-    "-e",
-    "-c",
-    script,
-    "sh",
-    ...args,
-  ];
+/** The launcher of a checkout or installation. */
+export function launcherIn(program: string): string {
+  return join(program, "build/launcher");
 }
 
+const systemPath = "/usr/sbin:/usr/bin:/sbin:/bin";
+/** Ends with the engine; no capabilities; no way to new ones. */
+const confined = ["--die-with-parent", "--drop-capabilities"];
+
 export interface SidecarLaunch {
+  readonly launcher: string;
   readonly number: number;
   /** Root file system with nginx. */
   readonly root: string;
+  /** Folder to mount that root on. */
+  readonly scratch: string;
   /** build/sidecar */
   readonly programFolder: string;
   /** Folder with the Workload API's socket. */
@@ -46,22 +42,27 @@ export interface SidecarLaunch {
   readonly nats: string;
 }
 
-const sidecarScript = `
-root=$1 program=$2 identity=$3
-mount -t tmpfs -o size=8m,mode=0755,uid=${sidecarUser},gid=${sidecarUser} tmpfs "$root${paths.runtime}"
-mount --bind "$program" "$root${paths.program}"
-mount --bind "$identity" "$root/run/spire/sockets"
-mount -o remount,bind,ro "$root${paths.program}"
-exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+sys_chroot,+setuid,+setgid -- \\
-  chroot --userspec=${sidecarUser}:${sidecarUser} "$root" /usr/sbin/nginx -c ${paths.program}/nginx.conf -g 'daemon off;'
-`;
-
+/** nginx as process 1 of namespaces of its own, as the sidecar's user, with a root that it cannot write to. */
 export function sidecarLaunch(sidecar: SidecarLaunch): Launch {
+  const user = `${sidecarUser}:${sidecarUser}`;
+  const identityFolder = paths.workloadApi.slice(0, paths.workloadApi.lastIndexOf("/"));
+  const namespaces = ["--net", namespacePath(sidecar.number), "--hostname", sidecar.podName, "--new-pid"];
+  const files = [
+    ...["--root", sidecar.root, "--scratch", sidecar.scratch],
+    ...["--bind", `${sidecar.programFolder}:${paths.program}`],
+    ...["--bind", `${sidecar.identityFolder}:${identityFolder}`],
+    ...["--tmpfs", `${paths.runtime}:size=8m,mode=0755,uid=${sidecarUser},gid=${sidecarUser}`],
+  ];
   return {
-    program: "nsenter",
-    args: inPod(sidecar.number, sidecarScript, [sidecar.root, sidecar.programFolder, sidecar.identityFolder]),
+    program: sidecar.launcher,
+    args: [
+      ...confined,
+      ...namespaces,
+      ...files,
+      ...["--user", user, "--", "/usr/sbin/nginx", "-c", `${paths.program}/nginx.conf`, "-g", "daemon off;"],
+    ],
     environment: {
-      PATH: "/usr/sbin:/usr/bin:/sbin:/bin",
+      PATH: systemPath,
       [environment.podName]: sidecar.podName,
       [environment.podNamespace]: sidecar.podNamespace,
       [environment.podAddress]: sidecar.podAddress,
@@ -74,13 +75,16 @@ export function sidecarLaunch(sidecar: SidecarLaunch): Launch {
 }
 
 export interface ContainerLaunch {
+  readonly launcher: string;
   readonly number: number;
-  /** The mesh's state, which the process must not see. */
-  readonly state: string;
+  readonly podName: string;
   readonly resolvConf: string;
   readonly hosts: string;
   /** Root folder; undefined: the host's. */
   readonly root: string | undefined;
+  readonly scratch: string;
+  /** Folders of the host that the process must not see. */
+  readonly masked: readonly string[];
   readonly workingDirectory: string;
   readonly user: number;
   readonly group: number;
@@ -88,44 +92,67 @@ export interface ContainerLaunch {
   readonly environment: Readonly<Record<string, string>>;
 }
 
-const containerScript = `
-state=$1 resolv=$2 hosts=$3 root=$4 dir=$5 user=$6 group=$7
-shift 7
-for file in resolv.conf hosts; do [ -e "$root/etc/$file" ] || : >"$root/etc/$file"; done
-mount --bind "$resolv" "$root/etc/resolv.conf"
-mount --bind "$hosts" "$root/etc/hosts"
-mount -t tmpfs -o size=4k,mode=0700 tmpfs "$state"
-if [ -n "$root" ]; then
-  exec chroot "$root" /bin/sh -e -c 'cd "$1"; shift; exec "$@"' sh "$dir" \\
-    setpriv --reuid "$user" --regid "$group" --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all -- "$@"
-fi
-cd "$dir"
-exec setpriv --reuid "$user" --regid "$group" --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all -- "$@"
-`;
-
+/** With a root folder, what the process writes is its own and gone when it ends; without one it sees the host's files. */
 export function containerLaunch(container: ContainerLaunch): Launch {
+  const namespaces = ["--net", namespacePath(container.number), "--hostname", container.podName, "--new-pid"];
+  const files = [
+    ...["--bind", `${container.resolvConf}:/etc/resolv.conf`, "--bind", `${container.hosts}:/etc/hosts`],
+    ...(container.root === undefined
+      ? container.masked.flatMap((folder) => ["--mask", folder])
+      : ["--overlay", container.root, "--scratch", container.scratch]),
+  ];
+  const process = ["--cwd", container.workingDirectory, "--user", `${container.user}:${container.group}`];
   return {
-    program: "nsenter",
-    args: inPod(container.number, containerScript, [
-      container.state,
-      container.resolvConf,
-      container.hosts,
-      container.root ?? "",
-      container.workingDirectory,
-      String(container.user),
-      String(container.group),
-      ...container.command,
-    ]),
+    program: container.launcher,
+    args: [...confined, ...namespaces, "--init", ...files, ...process, "--", ...container.command],
     environment: container.environment,
   };
 }
 
+export interface EnterLaunch {
+  readonly launcher: string;
+  /** Process whose namespaces to enter, as the caller numbers it. */
+  readonly pid: number;
+  readonly workingDirectory: string;
+  readonly user: number;
+  readonly group: number;
+  readonly command: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** A command beside a container's process, with the same limits. */
+export function enterLaunch(options: EnterLaunch): Launch {
+  const process = ["--cwd", options.workingDirectory, "--user", `${options.user}:${options.group}`];
+  return {
+    program: options.launcher,
+    args: ["--enter", String(options.pid), ...confined, ...process, "--", ...options.command],
+    environment: options.environment,
+  };
+}
+
 /** nats-server of the sidecar's root, with that root's own loader and libraries: the host's may be older. */
-export function natsLaunch(root: string, configuration: string): Launch {
+export function natsLaunch(launcher: string, root: string, configuration: string): Launch {
+  const loader = `${root}/usr/lib64/ld-linux-x86-64.so.2`;
   const libraries = `${root}/usr/lib/x86_64-linux-gnu`;
   return {
-    program: `${root}/usr/lib64/ld-linux-x86-64.so.2`,
-    args: ["--library-path", libraries, `${root}/usr/sbin/nats-server`, "-c", configuration],
-    environment: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+    program: launcher,
+    args: [
+      ...confined,
+      ...["--", loader, "--library-path", libraries, `${root}/usr/sbin/nats-server`, "-c", configuration],
+    ],
+    environment: { PATH: systemPath },
+  };
+}
+
+/** A program of this mesh's own on the Node that runs the engine. */
+export function programLaunch(
+  launcher: string,
+  args: readonly string[],
+  variables: Readonly<Record<string, string>>,
+): Launch {
+  return {
+    program: launcher,
+    args: [...confined, "--", process.execPath, ...args],
+    environment: variables,
   };
 }

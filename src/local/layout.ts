@@ -16,6 +16,8 @@ export interface Layout {
   readonly controllerIdentity: string;
   readonly logs: string;
   readonly pods: string;
+  /** Where the roots of processes are mounted, each in a mount namespace of its own. */
+  readonly scratch: string;
 }
 
 export const stateRoot = "/var/lib/nginx-mesh/local";
@@ -34,6 +36,7 @@ export function layoutOf(state: string): Layout {
     controllerIdentity: join(state, "controller", "agent.sock"),
     logs: join(state, "logs"),
     pods: join(state, "pods"),
+    scratch: join(state, "root"),
   };
 }
 

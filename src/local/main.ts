@@ -28,6 +28,7 @@ async function main(): Promise<void> {
   const layout = layoutOf(settings.state);
   mkdirSync(layout.logs, { recursive: true, mode: 0o700 });
   mkdirSync(layout.pods, { recursive: true, mode: 0o700 });
+  mkdirSync(layout.scratch, { recursive: true, mode: 0o700 });
   const file = openLog(layout.log);
   const log = (message: string): void => file.write(`${new Date().toISOString()} ${message}\n`);
   process.on("warning", (warning) => log(`warning: ${warning.message}`));

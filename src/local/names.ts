@@ -45,7 +45,8 @@ export function answerFor(names: Names, name: string, type: string, turn: number
     const start = found.length === 0 ? 0 : turn % found.length;
     return { kind: "addresses", addresses: [...found.slice(start), ...found.slice(0, start)] };
   }
-  if (lower === clusterDomain || lower.endsWith(`.${clusterDomain}`)) {
+  // a single label is no name of the outside, but a short one of the mesh that the search list did not find
+  if (!lower.includes(".") || lower.endsWith(`.${clusterDomain}`)) {
     return { kind: "unknown" };
   }
   return { kind: "outside" };
@@ -54,4 +55,9 @@ export function answerFor(names: Names, name: string, type: string, turn: number
 /** resolv.conf of a pod: short names are looked for in its namespace first. */
 export function resolvConf(namespace: string, gateway: string): string {
   return `nameserver ${gateway}\nsearch ${namespace}.svc.${clusterDomain} svc.${clusterDomain} ${clusterDomain}\noptions ndots:5\n`;
+}
+
+/** hosts of a pod. */
+export function hostsFile(name: string, address: string): string {
+  return `127.0.0.1 localhost\n::1 localhost ip6-localhost\n${address} ${name}\n`;
 }

@@ -1,4 +1,5 @@
 /** The kernel's part: the node's bridge, and a namespace for each pod. Runs inside the node's own namespaces. */
+import { writeFileSync } from "node:fs";
 import { run } from "./commands.ts";
 import type { AddressPlan } from "./addresses.ts";
 
@@ -6,6 +7,10 @@ const bridge = "mesh0";
 
 export function namespacePath(number: number): string {
   return `/run/netns/p${number}`;
+}
+
+function batch(lines: readonly string[]): string {
+  return `${lines.join("\n")}\n`;
 }
 
 /** The node: a bridge with the gateway's address, and the link to the host, whose other end the host has made. */
@@ -19,10 +24,17 @@ export async function setUpNode(plan: AddressPlan): Promise<void> {
     "link set uplink up",
     `route add default via ${plan.uplinkHost}`,
   ];
-  await run("ip", ["-batch", "-"], { input: `${lines.join("\n")}\n` });
-  // the host's address lies within the pods' own range: the node answers for it, so that pods can answer the host
-  const proxyArp = `net.ipv4.conf.${bridge}.proxy_arp=1`;
-  await run("sysctl", ["-q", "-w", "net.ipv4.ip_forward=1", "net.core.somaxconn=4096", proxyArp]);
+  await run("ip", ["-batch", "-"], { input: batch(lines) });
+  const settings = {
+    ip_forward: "1",
+    // pods reach each other through the node, though one bridge connects them: it must not tell them to go direct
+    "conf/all/send_redirects": "0",
+    [`conf/${bridge}/send_redirects`]: "0",
+  };
+  for (const [name, value] of Object.entries(settings)) {
+    writeFileSync(`/proc/sys/net/ipv4/${name}`, value);
+  }
+  writeFileSync("/proc/sys/net/core/somaxconn", "4096");
 }
 
 export interface PodNetwork {
@@ -32,24 +44,41 @@ export interface PodNetwork {
   readonly capture: string | undefined;
 }
 
-export async function setUpPod(plan: AddressPlan, pod: PodNetwork): Promise<void> {
+/**
+ * Ports below 1024 need no privileges; IPv6 ends at the pod's loopback, as it would pass the capture by.
+ * Arguments: a file of addresses, and whether capture rules come from standard input.
+ */
+const insideScript = `
+echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+echo 4096 >/proc/sys/net/core/somaxconn
+[ ! -d /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6
+ip -batch "$1"
+[ -z "$2" ] || exec iptables-restore --wait 10
+`;
+
+/**
+ * The pod has its address alone, without a network around it: everything goes through the node, so that translations
+ * of Service addresses see both directions of a connection.
+ */
+export async function setUpPod(plan: AddressPlan, pod: PodNetwork, folder: string): Promise<void> {
   const name = `p${pod.number}`;
   const outside = [
     `netns add ${name}`,
     `link add v${pod.number} type veth peer name eth0 netns ${name}`,
     `link set v${pod.number} master ${bridge} up`,
   ];
-  await run("ip", ["-batch", "-"], { input: `${outside.join("\n")}\n` });
+  await run("ip", ["-batch", "-"], { input: batch(outside) });
   const inside = [
     "link set lo up",
-    `addr add ${pod.address}/17 dev eth0`,
+    `addr add ${pod.address}/32 dev eth0`,
     "link set eth0 up",
+    `route add ${plan.gateway} dev eth0 scope link`,
     `route add default via ${plan.gateway}`,
   ];
-  await run("ip", ["-n", name, "-batch", "-"], { input: `${inside.join("\n")}\n` });
-  // one shell in the namespace: ports below 1024 without privileges, then the rules from standard input
-  const script = `echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start; echo 4096 >/proc/sys/net/core/somaxconn; ${pod.capture === undefined ? "true" : "exec iptables-restore --wait 10"}`;
-  await run("nsenter", [`--net=${namespacePath(pod.number)}`, "sh", "-c", script], {
+  const file = `${folder}/addresses`;
+  writeFileSync(file, batch(inside));
+  const args = [`--net=${namespacePath(pod.number)}`, "sh", "-e", "-c", insideScript, "sh"];
+  await run("nsenter", [...args, file, pod.capture === undefined ? "" : "capture"], {
     input: pod.capture ?? "",
   });
 }

@@ -1,4 +1,4 @@
-/** Service addresses for everything that is not captured: unmeshed pods, ignored ports, and clients on the host. */
+/** Service addresses for everything that is not captured: unmeshed pods, ignored ports, and clients on the host. Pure. */
 
 export interface ServiceTarget {
   /** Cluster address. */
@@ -8,42 +8,33 @@ export interface ServiceTarget {
   readonly endpoints: readonly { readonly address: string; readonly port: number }[];
 }
 
-function mapEntries(target: ServiceTarget): string {
-  return target.endpoints.map((endpoint, i) => `${i} : ${endpoint.address} . ${endpoint.port}`).join(", ");
-}
-
 function rule(target: ServiceTarget): string {
   const match = `ip daddr ${target.address} ${target.protocol} dport ${target.port}`;
   const [only, ...others] = target.endpoints;
-  return only !== undefined && others.length === 0
-    ? `${match} dnat to ${only.address}:${only.port}`
-    : `${match} dnat ip addr . port to numgen random mod ${target.endpoints.length} map { ${mapEntries(target)} }`;
+  if (only === undefined) {
+    return "";
+  }
+  if (others.length === 0) {
+    return `    ${match} dnat to ${only.address}:${only.port}\n`;
+  }
+  const entries = target.endpoints.map(({ address, port }, i) => `${i} : ${address} . ${port}`).join(", ");
+  return `    ${match} dnat ip addr . port to numgen random mod ${target.endpoints.length} map { ${entries} }\n`;
 }
 
-const natsPort = 4222;
-/** Of one pod; a sidecar needs one for each worker, and a moment's second one when it connects again. */
-const mostNatsConnections = 64;
+/** Pods that may be sent back to themselves: such a packet needs another source, or the pod would not take it. */
+function hairpins(targets: readonly ServiceTarget[]): string {
+  const addresses = [...new Set(targets.flatMap(({ endpoints }) => endpoints.map(({ address }) => address)))];
+  const pairs = addresses.sort().map((address) => `${address} . ${address}`);
+  return pairs.length === 0 ? "" : `    ip saddr . ip daddr { ${pairs.join(", ")} } masquerade\n`;
+}
 
-/** The whole ruleset of the node as one transaction for `nft -f`. */
+/** The whole ruleset of the node as one transaction for `nft -f`; `uplink` is the link to the host. */
 export function nodeRules(targets: readonly ServiceTarget[], serviceRange: string): string {
-  const refused = targets.filter((target) => target.endpoints.length === 0);
   return `table ip nginx_mesh
 delete table ip nginx_mesh
 table ip nginx_mesh {
-  set nats_clients {
-    type ipv4_addr
-    size 65535
-    flags dynamic
-  }
-  chain input {
-    type filter hook input priority filter; policy accept;
-    tcp dport ${natsPort} ct state new add @nats_clients { ip saddr ct count over ${mostNatsConnections} } reject with tcp reset
-  }
   chain services {
-${targets
-  .filter((target) => target.endpoints.length > 0)
-  .map((target) => `    ${rule(target)}\n`)
-  .join("")}  }
+${targets.map(rule).join("")}  }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
     jump services
@@ -54,11 +45,12 @@ ${targets
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
-${refused.map((target) => `    ip daddr ${target.address} ${target.protocol} dport ${target.port} reject\n`).join("")}    ip daddr ${serviceRange} reject
+    ip daddr ${serviceRange} meta l4proto tcp reject with tcp reset
+    ip daddr ${serviceRange} reject
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
-    oifname "uplink" masquerade
+${hairpins(targets)}    oifname "uplink" masquerade
   }
 }
 `;

@@ -37,8 +37,7 @@ export function createPods(options: PodsOptions): Pods {
     pods.set(podKey(desired), startPod(desired, number, address, options.context));
   };
 
-  const starting = (): number =>
-    [...pods.values()].filter((pod) => !pod.ready && !pod.terminating && pod.containers.length < 2).length;
+  const starting = (): number => [...pods.values()].filter((pod) => !pod.started && !pod.terminating).length;
 
   const startWaiting = async (): Promise<void> => {
     if (preparing || waiting.size === 0) {
@@ -88,7 +87,7 @@ export function createPods(options: PodsOptions): Pods {
         ready: pod.ready || pod.completed,
         terminating: pod.terminating,
       }));
-      const steps = nextSteps(desired, present);
+      const steps = nextSteps(desired.groups, present);
       waiting.clear();
       steps.start.forEach((pod) => waiting.set(podKey(pod), pod));
       steps.stop.forEach(stop);

@@ -1,5 +1,5 @@
 /** How a mesh of local mode was asked for; handed to the engine as one JSON argument. */
-import { z } from "zod";
+import * as z from "zod";
 
 export const engineSettings = z.strictObject({
   name: z.string(),

@@ -1,8 +1,9 @@
-/** What to do next so that the pods that run become those that should. Pure; called again after every change. */
-import type { Desired, DesiredGroup, DesiredPod } from "./desired.ts";
+/** What to do next so that the pods that run become those that should. Pure; asked again after every change. */
+import type { DesiredGroup, DesiredPod } from "./desired.ts";
 
 export interface PresentPod {
   readonly desired: DesiredPod;
+  /** Ready, or done with its work. */
   readonly ready: boolean;
   readonly terminating: boolean;
 }
@@ -17,59 +18,86 @@ export function podKey(pod: { readonly namespace: string; readonly name: string 
   return `${pod.namespace}/${pod.name}`;
 }
 
-function ownerKey(pod: DesiredPod): string {
+/** As the `key` of a group, from a pod. */
+export function ownerKey(pod: Pick<DesiredPod, "namespace" | "owner">): string {
   return `${pod.namespace}/${pod.owner.kind}/${pod.owner.name}`;
 }
 
-/** Old pods go only as far as enough ready ones stay. */
-function surplus(group: DesiredGroup, old: readonly PresentPod[], current: readonly PresentPod[]): string[] {
-  const running = old.filter((pod) => !pod.terminating);
-  const unready = running.filter((pod) => !pod.ready);
-  const ready = running.filter((pod) => pod.ready);
-  const readyNow = current.filter((pod) => pod.ready && !pod.terminating).length + ready.length;
-  const excess = Math.max(0, readyNow - group.replicas);
-  const allNewReady = current.filter((pod) => pod.ready).length >= group.replicas;
-  const going = allNewReady ? ready : ready.slice(0, excess);
-  return [...unready, ...going].map((pod) => podKey(pod.desired));
+const nothing: Steps = { start: [], stop: [] };
+
+function keysOf(pods: readonly PresentPod[]): string[] {
+  return pods.map((pod) => podKey(pod.desired));
+}
+
+/** A quarter more than wanted at a time, the default maxSurge of a Deployment. */
+function surgeOf(replicas: number): number {
+  return Math.max(1, Math.ceil(replicas / 4));
+}
+
+/** New pods are ready before old ones go. */
+function surge(group: DesiredGroup, present: readonly PresentPod[]): Steps {
+  const wanted = new Set(group.pods.map(podKey));
+  const names = new Set(keysOf(present));
+  const live = present.filter((pod) => !pod.terminating);
+  const current = live.filter((pod) => wanted.has(podKey(pod.desired)));
+  // fewer replicas: pods of the same revision that are no longer wanted go at once
+  const excess = live.filter(
+    (pod) => !current.includes(pod) && pod.desired.revision === group.pods[0]?.revision,
+  );
+  const old = live.filter((pod) => !current.includes(pod) && !excess.includes(pod));
+  const most = group.pods.length + (old.length === 0 ? 0 : surgeOf(group.pods.length));
+  const start = group.pods.filter((pod) => !names.has(podKey(pod)));
+  const room = Math.max(0, most - current.length - old.length);
+  const readyOld = old.filter((pod) => pod.ready);
+  const readyNow = current.filter((pod) => pod.ready).length + readyOld.length;
+  const going = [
+    ...excess,
+    ...old.filter((pod) => !pod.ready),
+    ...readyOld.slice(0, Math.max(0, readyNow - group.pods.length)),
+  ];
+  return { start: start.slice(0, room), stop: keysOf(going) };
+}
+
+/** Names are used again: upwards they are started, each when those before it are ready; downwards replaced, one by one. */
+function replace(group: DesiredGroup, present: readonly PresentPod[]): Steps {
+  const byName = new Map(present.map((pod) => [podKey(pod.desired), pod]));
+  const wanted = new Set(group.pods.map(podKey));
+  const excess = keysOf(present.filter((pod) => !pod.terminating && !wanted.has(podKey(pod.desired))));
+  const start: DesiredPod[] = [];
+  for (const pod of group.pods) {
+    const there = byName.get(podKey(pod));
+    if (there === undefined) {
+      start.push(pod);
+    }
+    if (there?.ready !== true && group.ordered) {
+      break;
+    }
+  }
+  const own = group.pods.flatMap((pod) => byName.get(podKey(pod)) ?? []);
+  if (start.length > 0 || own.some((pod) => pod.terminating)) {
+    return { start, stop: excess };
+  }
+  const outdated = own.filter((pod) => pod.desired.revision !== group.pods[0]?.revision);
+  const calm = own.length === group.pods.length && own.every((pod) => pod.ready);
+  const next = outdated.findLast((pod) => !pod.ready) ?? (calm ? outdated.at(-1) : undefined);
+  return { start: [], stop: next === undefined ? excess : [...excess, podKey(next.desired)] };
 }
 
 function groupSteps(group: DesiredGroup, present: readonly PresentPod[]): Steps {
-  const wanted = new Map(group.pods.map((pod) => [podKey(pod), pod]));
-  const byName = new Map(present.map((pod) => [podKey(pod.desired), pod]));
-  const isCurrent = (pod: PresentPod): boolean => wanted.get(podKey(pod.desired))?.revision === pod.desired.revision;
-  const old = present.filter((pod) => !isCurrent(pod));
-  const start = group.pods.filter((pod) => !byName.has(podKey(pod)));
-  if (group.update === "surge") {
-    // fewer replicas: names that are no longer wanted, of the same revision, go at once
-    const revision = group.pods[0]?.revision;
-    const scaledDown = old.filter((pod) => revision !== undefined && pod.desired.revision === revision);
-    const replaced = old.filter((pod) => !scaledDown.includes(pod));
-    const stop = [
-      ...scaledDown.map((pod) => podKey(pod.desired)),
-      ...surplus(group, replaced, present.filter(isCurrent)),
-    ];
-    return { start, stop };
+  if (group.refused) {
+    return nothing;
   }
-  // one at a time, the highest first, as StatefulSets are updated
-  const gone = old.filter((pod) => !wanted.has(podKey(pod.desired)));
-  const outdated = old.filter((pod) => wanted.has(podKey(pod.desired)) && !pod.terminating);
-  const calm = start.length === 0 && present.every((pod) => pod.ready && !pod.terminating);
-  const next = outdated.at(-1);
-  const stop = [...gone, ...(next !== undefined && (calm || !next.ready) ? [next] : [])];
-  return { start, stop: stop.map((pod) => podKey(pod.desired)) };
+  return group.update === "surge" ? surge(group, present) : replace(group, present);
 }
 
-export function nextSteps(desired: Desired, present: readonly PresentPod[]): Steps {
-  const owners = new Set(desired.groups.flatMap((group) => group.pods.map(ownerKey)));
-  const steps = desired.groups.map((group) => {
-    const first = group.pods[0];
-    const own = first === undefined ? [] : present.filter((pod) => ownerKey(pod.desired) === ownerKey(first));
-    return groupSteps(group, own);
-  });
-  const orphans = present.filter((pod) => !owners.has(ownerKey(pod.desired))).map((pod) => podKey(pod.desired));
-  const terminating = new Set(present.filter((pod) => pod.terminating).map((pod) => podKey(pod.desired)));
+/** Pods of a group that cannot be started as it is now written go on as they are. */
+export function nextSteps(groups: readonly DesiredGroup[], present: readonly PresentPod[]): Steps {
+  const byOwner = Map.groupBy(present, (pod) => ownerKey(pod.desired));
+  const known = new Set(groups.map((group) => group.key));
+  const steps = groups.map((group) => groupSteps(group, byOwner.get(group.key) ?? []));
+  const orphans = present.filter((pod) => !pod.terminating && !known.has(ownerKey(pod.desired)));
   return {
     start: steps.flatMap((step) => step.start),
-    stop: [...steps.flatMap((step) => step.stop), ...orphans].filter((key) => !terminating.has(key)),
+    stop: [...steps.flatMap((step) => step.stop), ...keysOf(orphans)],
   };
 }

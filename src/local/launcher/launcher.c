@@ -24,17 +24,16 @@
 #include <unistd.h>
 
 enum {
-    OPT_DIE = 1, OPT_LOCK, OPT_ENGINE, OPT_NEW_NET, OPT_SYSCTL, OPT_NET_OF, OPT_ENTER, OPT_NEW_PID, OPT_INIT,
-    OPT_ROOT, OPT_OVERLAY, OPT_SCRATCH, OPT_BIND, OPT_TMPFS, OPT_MASK, OPT_CWD, OPT_USER, OPT_DROP, OPT_PAUSE
+    OPT_DIE = 1, OPT_LOCK, OPT_NEW_NODE, OPT_NET, OPT_HOSTNAME, OPT_ENTER, OPT_NEW_PID, OPT_INIT, OPT_ROOT,
+    OPT_OVERLAY, OPT_SCRATCH, OPT_BIND, OPT_TMPFS, OPT_MASK, OPT_CWD, OPT_USER, OPT_DROP
 };
 
 static const struct option options[] = {
     { "die-with-parent", no_argument, 0, OPT_DIE },      /* SIGKILL to all when the parent ends */
     { "lock", required_argument, 0, OPT_LOCK },          /* FILE: fail unless it can be locked; kept by the command */
-    { "engine", no_argument, 0, OPT_ENGINE },            /* new network; fd 3: the old one, fd 4: a UDP socket of it */
-    { "new-net", required_argument, 0, OPT_NEW_NET },    /* HOSTNAME: new network, host name and IPC */
-    { "sysctl", required_argument, 0, OPT_SYSCTL },      /* NAME=VALUE below /proc/sys */
-    { "net-of", required_argument, 0, OPT_NET_OF },      /* PATH of a network namespace, or PID: also its host name */
+    { "new-node", no_argument, 0, OPT_NEW_NODE },        /* new network; as file 3 a UDP socket of the old one */
+    { "net", required_argument, 0, OPT_NET },            /* PATH of a network namespace */
+    { "hostname", required_argument, 0, OPT_HOSTNAME },  /* NAME in a namespace of its own, and one for IPC */
     { "enter", required_argument, 0, OPT_ENTER },        /* PID: all its namespaces, and its root */
     { "new-pid", no_argument, 0, OPT_NEW_PID },          /* new process ids and mounts, with its own /proc */
     { "init", no_argument, 0, OPT_INIT },                /* a process 1 that reaps and passes on signals */
@@ -46,82 +45,56 @@ static const struct option options[] = {
     { "mask", required_argument, 0, OPT_MASK },          /* DIR: empty and closed to the command */
     { "cwd", required_argument, 0, OPT_CWD },
     { "user", required_argument, 0, OPT_USER },          /* UID:GID */
-    { "drop-capabilities", no_argument, 0, OPT_DROP },   /* none left, and no way to new ones */
-    { "pause", no_argument, 0, OPT_PAUSE },              /* no command: say "ready" and wait for the end of stdin */
+    { "drop-capabilities", no_argument, 0, OPT_DROP },   /* none left, no way to new ones, and no inherited files */
     { 0, 0, 0, 0 }
 };
 
 struct plan plan;
-static char *sysctls[16];
-static size_t sysctl_count;
-static int pausing, die_with_parent, with_init;
+static int die_with_parent, with_init;
 
-static void add(char **list, size_t *count, size_t most, char *value)
+static void add(char **list, size_t *count, char *value)
 {
-    if (*count == most) {
-        errx(EXIT_LAUNCHER, "more than %zu flags of one kind", most);
+    if (*count == MOST_MOUNTS) {
+        errx(EXIT_LAUNCHER, "more than %d flags of one kind", MOST_MOUNTS);
     }
     list[(*count)++] = value;
 }
 
 static void lock(const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    int low = open(path, O_RDWR | O_CREAT, 0600);
+    int fd = low == -1 ? -1 : fcntl(low, F_DUPFD, 10);  /* out of the way of file 3 */
 
     if (fd == -1) {
         err(EXIT_LAUNCHER, "cannot open %s", path);
     }
+    close(low);
     if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
         err(EXIT_LOCKED, "cannot lock %s", path);
     }
 }
 
-/* The command may reach the network that it left, through these two descriptors and no others. */
-static void leave_network(void)
+/* The one thing that the command may do in the network that it leaves is to ask that network's name servers. */
+static void new_node(void)
 {
-    int net = open("/proc/self/ns/net", O_RDONLY);
     int udp = socket(AF_INET, SOCK_DGRAM, 0);
 
-    if (net == -1 || udp == -1) {
-        err(EXIT_LAUNCHER, "cannot open the network namespace");
+    if (udp == -1 || (udp != 3 && dup2(udp, 3) == -1)) {
+        err(EXIT_LAUNCHER, "cannot make a socket");
     }
-    net = fcntl(net, F_DUPFD, 10);
-    udp = fcntl(udp, F_DUPFD, 10);
-    if (dup2(net, 3) == -1 || dup2(udp, 4) == -1) {
-        err(EXIT_LAUNCHER, "cannot keep the network namespace");
+    if (udp != 3) {
+        close(udp);
     }
-    close(net);
-    close(udp);
     if (unshare(CLONE_NEWNET) == -1) {
         err(EXIT_LAUNCHER, "cannot make a network namespace");
     }
 }
 
-static void new_network(const char *hostname)
+static void new_hostname(const char *name)
 {
-    if (unshare(CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC) == -1) {
-        err(EXIT_LAUNCHER, "cannot make a network namespace");
+    if (unshare(CLONE_NEWUTS | CLONE_NEWIPC) == -1 || sethostname(name, strlen(name)) == -1) {
+        err(EXIT_LAUNCHER, "cannot set the host name %s", name);
     }
-    if (sethostname(hostname, strlen(hostname)) == -1) {
-        err(EXIT_LAUNCHER, "cannot set the host name %s", hostname);
-    }
-}
-
-static void set_sysctl(char *setting)
-{
-    char path[256], *value = strchr(setting, '=');
-    int fd;
-
-    if (value == NULL) {
-        errx(EXIT_LAUNCHER, "--sysctl needs NAME=VALUE");
-    }
-    *value++ = '\0';
-    snprintf(path, sizeof(path), "/proc/sys/%s", setting);
-    fd = open(path, O_WRONLY);
-    if (fd == -1 || write(fd, value, strlen(value)) == -1) {
-        err(EXIT_LAUNCHER, "cannot set %s", path);
-    }
-    close(fd);
 }
 
 static int namespace_of(const char *pid, const char *kind)
@@ -145,20 +118,14 @@ static void join(int fd, int type)
     close(fd);
 }
 
-static void enter_network(const char *which)
+static void enter_network(const char *path)
 {
-    if (which[0] == '/') {
-        int fd = open(which, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-        if (fd == -1) {
-            err(EXIT_LAUNCHER, "cannot open %s", which);
-        }
-        join(fd, CLONE_NEWNET);
-        return;
+    if (fd == -1) {
+        err(EXIT_LAUNCHER, "cannot open %s", path);
     }
-    join(namespace_of(which, "net"), CLONE_NEWNET);
-    join(namespace_of(which, "uts"), CLONE_NEWUTS);
-    join(namespace_of(which, "ipc"), CLONE_NEWIPC);
+    join(fd, CLONE_NEWNET);
 }
 
 static void enter_all(const char *pid)
@@ -173,26 +140,12 @@ static void enter_all(const char *pid)
     join(mounts, CLONE_NEWNS);
 }
 
-/* Says that the namespaces are there, and keeps them until stdin ends. */
-static void pause_here(void)
-{
-    char byte;
-
-    if (write(STDOUT_FILENO, "ready\n", 6) != 6) {
-        exit(EXIT_LAUNCHER);
-    }
-    close(STDOUT_FILENO);
-    while (read(STDIN_FILENO, &byte, 1) > 0) {
-        /* nothing is said here */
-    }
-    exit(0);
-}
-
 /* Runs in the process that becomes the command, or the init above it. */
 static void become_command(char **command)
 {
     become_user(&plan);
-    if (die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
+    /* after the change of user, which clears it (prctl(2)) */
+    if ((die_with_parent || plan.new_pid) && prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
         err(EXIT_LAUNCHER, "cannot set the parent death signal");
     }
     if (plan.cwd != NULL && chdir(plan.cwd) == -1) {
@@ -221,23 +174,21 @@ static void read_flags(int argc, char **argv)
         switch (option) {
         case OPT_DIE: die_with_parent = 1; break;
         case OPT_LOCK: lock(optarg); break;
-        case OPT_ENGINE: leave_network(); break;
-        case OPT_NEW_NET: new_network(optarg); break;
-        case OPT_SYSCTL: add(sysctls, &sysctl_count, 16, optarg); break;
-        case OPT_NET_OF: enter_network(optarg); break;
+        case OPT_NEW_NODE: new_node(); break;
+        case OPT_NET: enter_network(optarg); break;
+        case OPT_HOSTNAME: new_hostname(optarg); break;
         case OPT_ENTER: enter_all(optarg); plan.entered = 1; break;
         case OPT_NEW_PID: plan.new_pid = 1; break;
         case OPT_INIT: with_init = 1; break;
         case OPT_ROOT: plan.root = optarg; break;
         case OPT_OVERLAY: plan.root = optarg; plan.overlay = 1; break;
         case OPT_SCRATCH: plan.scratch = optarg; break;
-        case OPT_BIND: add(plan.binds, &plan.bind_count, MOST_MOUNTS, optarg); break;
-        case OPT_TMPFS: add(plan.tmpfs, &plan.tmpfs_count, MOST_MOUNTS, optarg); break;
-        case OPT_MASK: add(plan.masks, &plan.mask_count, MOST_MOUNTS, optarg); break;
+        case OPT_BIND: add(plan.binds, &plan.bind_count, optarg); break;
+        case OPT_TMPFS: add(plan.tmpfs, &plan.tmpfs_count, optarg); break;
+        case OPT_MASK: add(plan.masks, &plan.mask_count, optarg); break;
         case OPT_CWD: plan.cwd = optarg; break;
         case OPT_USER: plan.user = optarg; break;
         case OPT_DROP: plan.drop_capabilities = 1; break;
-        case OPT_PAUSE: pausing = 1; break;
         default: exit(EXIT_LAUNCHER);
         }
     }
@@ -246,7 +197,6 @@ static void read_flags(int argc, char **argv)
 int main(int argc, char **argv)
 {
     pid_t parent = getppid(), child;
-    size_t i;
 
     read_flags(argc, argv);
     if (die_with_parent) {
@@ -256,12 +206,6 @@ int main(int argc, char **argv)
         if (getppid() != parent) {
             return EXIT_LAUNCHER;
         }
-    }
-    for (i = 0; i < sysctl_count; i++) {
-        set_sysctl(sysctls[i]);
-    }
-    if (pausing) {
-        pause_here();
     }
     if (optind == argc) {
         errx(EXIT_LAUNCHER, "no command");
@@ -277,7 +221,7 @@ int main(int argc, char **argv)
         err(EXIT_LAUNCHER, "cannot fork");
     }
     if (child != 0) {
-        close_all_files();
+        close_files_from(0);
         reap_until(child);
     }
     if (plan.new_pid) {

@@ -35,6 +35,6 @@ void reap_until(pid_t child) __attribute__((noreturn));
 /* For a child that is about to become the command. */
 void reset_signals(void);
 
-void close_all_files(void);
+void close_files_from(unsigned int first);
 
 #endif

@@ -106,6 +106,7 @@ void become_user(const struct plan *plan)
 
     if (plan->drop_capabilities) {
         raise_open_files();
+        close_files_from(3);
         empty_bounding_set();
     }
     if (plan->user != NULL) {
@@ -121,7 +122,7 @@ void become_user(const struct plan *plan)
     }
 }
 
-void close_all_files(void)
+void close_files_from(unsigned int first)
 {
-    syscall(SYS_close_range, 0u, ~0u, 0u);
+    syscall(SYS_close_range, first, ~0u, 0u);
 }

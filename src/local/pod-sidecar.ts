@@ -1,0 +1,146 @@
+/** The sidecar of one pod: its identity's socket, its process, and whether it is ready for traffic. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { serveWorkloadApi } from "../identity/workload-api.ts";
+import { ports, sidecarUser, spiffeId } from "../wire/sidecar.ts";
+import type { ContainerView } from "./container.ts";
+import type { DesiredPod } from "./desired.ts";
+import { keep } from "./keeper.ts";
+import { sidecarLaunch } from "./launch.ts";
+import { logFile } from "./layout.ts";
+import type { PodContext } from "./pod.ts";
+import { httpGet } from "./probes.ts";
+
+export const sidecarName = "sidecar";
+
+export interface Sidecar {
+  readonly ready: boolean;
+  readonly view: ContainerView;
+  /** Resolves when it is ready for the first time, or stopped. */
+  readonly settled: Promise<void>;
+  /** No more questions to it; it goes on. */
+  stopWatching(): void;
+  stop(): Promise<void>;
+}
+
+/** Milliseconds. */
+const firstPause = 20;
+const longestPause = 500;
+const recheck = 2_000;
+const timeout = 1_000;
+const grace = 3_000;
+
+/** "" when it is ready for traffic, else why not. */
+async function readiness(address: string): Promise<string> {
+  try {
+    const question = { secure: false, host: address, port: ports.status, path: "/", timeout };
+    const { status, body } = await httpGet(question);
+    return status === 200 ? "" : ((JSON.parse(body) as { reason?: string }).reason ?? `answers ${status}`);
+  } catch (error) {
+    return `does not answer: ${(error as Error).message}`;
+  }
+}
+
+async function serveIdentity(desired: DesiredPod, folder: string, context: PodContext) {
+  // the sidecar sees only this folder, as another user
+  await mkdir(folder, { recursive: true, mode: 0o755 });
+  return await serveWorkloadApi({
+    socketPath: join(folder, "agent.sock"),
+    socketMode: 0o600,
+    owner: { uid: sidecarUser, gid: sidecarUser },
+    identity: spiffeId(context.trustDomain, desired.namespace, desired.serviceAccount),
+    authority: context.authority,
+    svidTtlSeconds: context.svidTtlSeconds,
+  });
+}
+
+function launchOf(
+  desired: DesiredPod,
+  place: { number: number; address: string },
+  identityFolder: string,
+  context: PodContext,
+) {
+  return sidecarLaunch({
+    launcher: context.launcher,
+    number: place.number,
+    root: context.sidecarRoot,
+    scratch: context.layout.scratch,
+    programFolder: context.sidecarProgram,
+    identityFolder,
+    podName: desired.name,
+    podNamespace: desired.namespace,
+    podAddress: place.address,
+    serviceAccount: desired.serviceAccount,
+    workload: `${desired.owner.kind}/${desired.owner.name}`,
+    trustDomain: context.trustDomain,
+    nats: context.nats,
+  });
+}
+
+/** The pod's network must be there. Rejects when its socket cannot be served. */
+export async function startSidecar(
+  desired: DesiredPod,
+  place: { readonly number: number; readonly address: string; readonly folder: string },
+  context: PodContext,
+): Promise<Sidecar> {
+  const identityFolder = join(place.folder, "spire");
+  const workloadApi = await serveIdentity(desired, identityFolder, context);
+  let reason = "is starting";
+  let pause = firstPause;
+  let watching = true;
+  let timer: NodeJS.Timeout | undefined;
+  const settled = Promise.withResolvers<void>();
+
+  const keeper = keep({
+    launch: launchOf(desired, place, identityFolder, context),
+    log: logFile(context.layout, desired.namespace, desired.name, sidecarName),
+    onChange: () => {
+      if (keeper.state !== "running") {
+        reason = keeper.reason;
+        pause = firstPause;
+      }
+      context.onChange();
+    },
+  });
+
+  /** Often until it is ready, then now and then. */
+  const look = async (): Promise<void> => {
+    const now = keeper.state === "running" ? await readiness(place.address) : keeper.reason;
+    if (!watching) {
+      return;
+    }
+    if (now === "") {
+      settled.resolve();
+    }
+    const changed = now !== reason;
+    reason = now;
+    pause = Math.min(pause * 1.3, longestPause);
+    timer = setTimeout(() => void look(), now === "" ? recheck : pause);
+    if (changed) {
+      context.onChange();
+    }
+  };
+  void look();
+
+  const stopWatching = (): void => {
+    watching = false;
+    clearTimeout(timer);
+    settled.resolve();
+  };
+  return {
+    get ready() {
+      return reason === "" && keeper.state === "running";
+    },
+    get view() {
+      const { state, restarts, inner } = keeper;
+      return { name: sidecarName, state, ready: reason === "", reason, restarts, pid: inner };
+    },
+    settled: settled.promise,
+    stopWatching,
+    async stop() {
+      stopWatching();
+      await keeper.stop("SIGTERM", grace);
+      await workloadApi.close();
+    },
+  };
+}
