@@ -92,6 +92,16 @@ test("in mode off nothing is asked to prove its identity, and a change of mode m
   );
 });
 
+test("the pod itself, behind its own Service, is reached in plain text: nothing would end TLS there", () => {
+  const { mesh } = filled();
+  const pool = findPool(mesh, "service.shop.own 80", options);
+  fillPool(mesh, pool, [a, { ...b, address: mesh.ownAddress }], undefined);
+  assert.deepEqual(
+    pool.endpoints.map(({ identity }) => identity),
+    [a.identity, ""],
+  );
+});
+
 test("in mode strict endpoints without a sidecar are left out, also those that were there before", () => {
   const { mesh, pool } = filled();
   const plain = endpoint("old", "10.0.0.14", 8080, "");

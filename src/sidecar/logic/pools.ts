@@ -35,7 +35,8 @@ export function findPool(mesh: Mesh, target: string, options: PoolOptions): Mesh
 
 /** What an endpoint must prove: nothing when this pod's own mode is `off`, or when it is this pod itself. */
 function requiredIdentity(mesh: Mesh, endpoint: Endpoint): string {
-  return mtlsMode(mesh) === "off" ? "" : endpoint.identity;
+  const itself = endpoint.address === mesh.ownAddress;
+  return itself || mtlsMode(mesh) === "off" ? "" : endpoint.identity;
 }
 
 function newEndpoint(mesh: Mesh, pool: MeshPool, endpoint: Endpoint): MeshEndpoint | undefined {
