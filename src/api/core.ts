@@ -1,5 +1,5 @@
 /** Core kinds beside pods (Kubernetes API, core/v1). */
-import { z } from "zod";
+import * as z from "zod";
 import { metadata, port, portName, unused } from "./fields.ts";
 
 export const namespace = z.strictObject({

@@ -1,5 +1,5 @@
 /** Building blocks of the schemas. */
-import { z } from "zod";
+import * as z from "zod";
 
 /** Fields that exist in Kubernetes and mean nothing here: accepted, not looked at. */
 export function unused<const N extends string>(

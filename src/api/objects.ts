@@ -1,5 +1,5 @@
 /** All kinds that are understood, and the reading of one object of any kind. */
-import { z } from "zod";
+import * as z from "zod";
 import { configMap, namespace, service, serviceAccount } from "./core.ts";
 import { daemonSet, deployment, job, pod, replicaSet, statefulSet } from "./pod.ts";
 import {

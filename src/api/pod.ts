@@ -1,5 +1,5 @@
 /** Pods and their templates (Kubernetes API, core/v1). */
-import { z } from "zod";
+import * as z from "zod";
 import { labelSelector, metadata, port, portName, templateMetadata, unused } from "./fields.ts";
 
 const intOrName = z.union([port, portName]);

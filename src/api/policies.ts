@@ -1,5 +1,5 @@
 /** SMI's kinds, and the mesh's own: the fields, patterns and values of NSM's CRDs. */
-import { z } from "zod";
+import * as z from "zod";
 import { metadata, unused } from "./fields.ts";
 
 const text = z.string().min(1);

@@ -1,6 +1,6 @@
 /** What local mode knows beside the manifests: addresses and states. Written by its engine, read by the controller. */
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 
 const address = z.union([z.ipv4(), z.ipv6()]);
 

@@ -1,5 +1,4 @@
 /** Composition root of the control plane in local mode. */
-import "reflect-metadata";
 import { pino } from "pino";
 import { formatProblem, type Problem } from "../api/problem.ts";
 import { watchSvid } from "../identity/workload-client.ts";

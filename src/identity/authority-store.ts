@@ -2,7 +2,7 @@
 
 import { chmod, mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { caKeyTypes } from "./certificates.ts";
 import type { AuthorityTimes } from "./rotation.ts";
 import { Secret } from "./secret.ts";

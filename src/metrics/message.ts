@@ -1,5 +1,5 @@
 /** Statistics messages as they come from NATS: strictly read, and only what the sender may say. */
-import { z } from "zod";
+import * as z from "zod";
 
 import { statisticsSubject } from "../wire/keys.ts";
 import { latencyBuckets, wireVersion, type StatisticsMessage } from "../wire/messages.ts";
