@@ -6,15 +6,7 @@
 static ngx_int_t ngx_http_mesh_access_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mesh_outgoing(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
 static ngx_int_t ngx_http_mesh_incoming(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
-static ngx_int_t ngx_http_mesh_log_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mesh_header_filter(ngx_http_request_t *r);
-static ngx_int_t ngx_http_mesh_connection_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
-    uintptr_t data);
-static ngx_int_t ngx_http_mesh_client_cert_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
-    uintptr_t data);
-static ngx_int_t ngx_http_mesh_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
-    uintptr_t data);
-static ngx_int_t ngx_http_mesh_no_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_mesh_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mesh_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mesh_init_module(ngx_cycle_t *cycle);
@@ -103,19 +95,6 @@ ngx_module_t  ngx_http_mesh_module = {
     NULL,
     NULL,
     NGX_MODULE_V1_PADDING
-};
-
-
-static ngx_http_variable_t  ngx_http_mesh_variables[] = {
-    /* Connection header for the upstream: "upgrade" or none */
-    { ngx_string("mesh_connection"), NULL, ngx_http_mesh_connection_variable, 0, 0, 0 },
-    /* Host header for the upstream: the client's, or for HTTP/1.0 without one the original destination */
-    { ngx_string("mesh_host"), NULL, ngx_http_mesh_host_variable, 0, 0, 0 },
-    /* value of X-Forwarded-Client-Cert: who calls, empty for plain text */
-    { ngx_string("mesh_client_cert"), NULL, ngx_http_mesh_client_cert_variable, 0, 0, 0 },
-    /* stands for the certificate in `listen … ssl` servers, which take it from the module */
-    { ngx_string("mesh_svid"), NULL, ngx_http_mesh_no_variable, 0, 0, 0 },
-      ngx_http_null_variable
 };
 
 
@@ -289,121 +268,6 @@ ngx_http_mesh_incoming(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx)
 }
 
 
-/* Microseconds, or -1 when a kept connection was used or none came about. */
-static int64_t
-ngx_http_mesh_connect_time(ngx_http_request_t *r)
-{
-    ngx_http_upstream_t  *u = r->upstream;
-
-    if (u == NULL || u->state == NULL || u->peer.cached || u->state->connect_time == (ngx_msec_t) -1) {
-        return -1;
-    }
-
-    return (int64_t) u->state->connect_time * 1000;
-}
-
-
-/* The value of grpc-status in a list of headers or trailers, or NGX_ERROR. */
-static ngx_int_t
-ngx_http_mesh_find_grpc_status(ngx_list_t *list)
-{
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
-
-    for (part = &list->part; part; part = part->next) {
-        h = part->elts;
-
-        for (i = 0; i < part->nelts; i++) {
-            if (h[i].key.len == sizeof("grpc-status") - 1
-                && ngx_strncasecmp(h[i].key.data, (u_char *) "grpc-status", h[i].key.len) == 0)
-            {
-                return ngx_atoi(h[i].value.data, h[i].value.len);
-            }
-        }
-    }
-
-    return NGX_ERROR;
-}
-
-
-/*
- * gRPC carries its status in a trailer of a response with HTTP status 200. What is the server's failure counts as the
- * HTTP status that means the same (the mapping of google.rpc.Code).
- */
-static ngx_uint_t
-ngx_http_mesh_grpc_status(ngx_http_request_t *r)
-{
-    ngx_int_t  code;
-
-    code = ngx_http_mesh_find_grpc_status(&r->headers_out.trailers);
-
-    if (code == NGX_ERROR) {
-        code = ngx_http_mesh_find_grpc_status(&r->headers_out.headers);
-    }
-
-    switch (code) {
-    case 2:                                 /* UNKNOWN */
-    case 13:                                /* INTERNAL */
-    case 15:                                /* DATA_LOSS */
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-    case 4:                                 /* DEADLINE_EXCEEDED */
-        return NGX_HTTP_GATEWAY_TIME_OUT;
-
-    case 14:                                /* UNAVAILABLE */
-        return NGX_HTTP_SERVICE_UNAVAILABLE;
-
-    default:
-        return NGX_HTTP_OK;
-    }
-}
-
-
-static ngx_int_t
-ngx_http_mesh_log_handler(ngx_http_request_t *r)
-{
-    int64_t               now;
-    ngx_uint_t            status;
-    ngx_http_mesh_ctx_t  *ctx;
-
-    ctx = ngx_http_mesh_ctx(r);
-
-    if (ctx == NULL) {
-        return NGX_OK;
-    }
-
-    now = ngx_mesh_now();
-
-    if (r->err_status) {
-        status = r->err_status;
-
-    } else {
-        status = r->headers_out.status;
-    }
-
-    if (r->stream && status == NGX_HTTP_OK) {
-        status = ngx_http_mesh_grpc_status(r);
-    }
-
-    if (ctx->outgoing) {
-        if (ctx->connection->destination != NGX_MESH_NONE) {
-            ngx_mesh_logic_finished(ctx->connection->destination, ctx->last, ctx->held, status,
-                                    ngx_http_mesh_connect_time(r), ctx->first_byte < 0 ? -1 : ctx->first_byte - ctx->started,
-                                    now - ctx->started, r->connection->sent, r->request_length);
-        }
-
-    } else if (ctx->connection->edge != NGX_MESH_NONE) {
-        ngx_mesh_logic_served(ctx->connection->edge, ctx->endpoint, status, now - ctx->started,
-                              r->connection->sent, r->request_length);
-    }
-
-    ctx->held = 0;
-
-    return NGX_OK;
-}
-
-
 /* What the application did not send is not sent: nginx would add a Server and a Date header. */
 static ngx_int_t
 ngx_http_mesh_header_filter(ngx_http_request_t *r)
@@ -429,96 +293,6 @@ ngx_http_mesh_header_filter(ngx_http_request_t *r)
 }
 
 
-static ngx_int_t
-ngx_http_mesh_connection_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    if (r->headers_in.upgrade) {
-        v->data = (u_char *) "upgrade";
-        v->len = sizeof("upgrade") - 1;
-
-    } else {
-        v->data = (u_char *) "";
-        v->len = 0;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_mesh_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    u_char               *p;
-    ngx_http_mesh_ctx_t  *ctx;
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    if (r->headers_in.host) {
-        v->data = r->headers_in.host->value.data;
-        v->len = r->headers_in.host->value.len;
-        return NGX_OK;
-    }
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_mesh_module);
-
-    if (ctx == NULL || !ctx->connection->captured) {
-        v->data = (u_char *) "";
-        v->len = 0;
-        return NGX_OK;
-    }
-
-    p = ngx_pnalloc(r->pool, NGX_SOCKADDR_STRLEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    v->data = p;
-    v->len = ngx_sock_ntop((struct sockaddr *) &ctx->connection->original, sizeof(struct sockaddr_storage), p,
-                           NGX_SOCKADDR_STRLEN, 1);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_mesh_client_cert_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_mesh_ctx_t  *ctx;
-
-    v->valid = 1;
-    v->no_cacheable = 0;
-    v->not_found = 0;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_mesh_module);
-
-    if (ctx) {
-        v->data = ctx->connection->client_cert.data;
-        v->len = ctx->connection->client_cert.len;
-
-    } else {
-        v->data = (u_char *) "";
-        v->len = 0;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_mesh_no_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
-{
-    v->not_found = 1;
-
-    return NGX_OK;
-}
-
-
 /* Takes effect for bodies whose reading begins after the call. */
 void
 ngx_http_mesh_set_client_max_body_size(off_t size)
@@ -537,25 +311,13 @@ ngx_http_mesh_set_client_max_body_size(off_t size)
 static ngx_int_t
 ngx_http_mesh_preconfiguration(ngx_conf_t *cf)
 {
-    ngx_http_variable_t  *var, *v;
-
     if (ngx_array_init(&ngx_http_mesh_incoming_locations, cf->pool, 4, sizeof(ngx_http_core_loc_conf_t *))
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    for (v = ngx_http_mesh_variables; v->name.len; v++) {
-        var = ngx_http_add_variable(cf, &v->name, v->flags);
-        if (var == NULL) {
-            return NGX_ERROR;
-        }
-
-        var->get_handler = v->get_handler;
-        var->data = v->data;
-    }
-
-    return NGX_OK;
+    return ngx_http_mesh_add_variables(cf);
 }
 
 

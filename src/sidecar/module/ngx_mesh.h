@@ -93,14 +93,16 @@ void ngx_mesh_set_idle_limit(ngx_msec_t ms);
 ngx_mesh_endpoint_t *ngx_mesh_endpoint(ngx_int_t id);
 ngx_int_t ngx_mesh_endpoint_create(ngx_str_t *address, in_port_t port, ngx_str_t *identity);
 void ngx_mesh_endpoint_release(ngx_mesh_endpoint_t *ep);
-void ngx_mesh_endpoint_close_idle(ngx_mesh_endpoint_t *ep);
 void ngx_mesh_endpoints_forget_sessions(void);
+ngx_int_t ngx_mesh_endpoint_set_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
+void ngx_mesh_endpoint_save_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
+
+/* ngx_mesh_idle.c */
+void ngx_mesh_endpoint_close_idle(ngx_mesh_endpoint_t *ep);
 ngx_connection_t *ngx_mesh_endpoint_take(ngx_mesh_endpoint_t *ep, ngx_uint_t protocol, ngx_log_t *log,
     ngx_uint_t check);
 ngx_int_t ngx_mesh_endpoint_keep(ngx_mesh_endpoint_t *ep, ngx_uint_t protocol, ngx_connection_t *c,
     ngx_msec_t timeout);
-ngx_int_t ngx_mesh_endpoint_set_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
-void ngx_mesh_endpoint_save_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
 
 /* ngx_mesh_hello.c */
 ngx_int_t ngx_mesh_hello_server_name(u_char *p, u_char *last, ngx_str_t *name);
@@ -188,7 +190,11 @@ ngx_int_t ngx_http_mesh_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf
 ngx_int_t ngx_http_mesh_refuse(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
 ngx_int_t ngx_http_mesh_error_handler(ngx_http_request_t *r);
 void ngx_http_mesh_set_client_max_body_size(off_t size);
+ngx_int_t ngx_http_mesh_add_variables(ngx_conf_t *cf);
+ngx_int_t ngx_http_mesh_log_handler(ngx_http_request_t *r);
 
+ngx_int_t ngx_stream_mesh_outgoing(ngx_stream_session_t *s, ngx_mesh_connection_t *mc);
+ngx_int_t ngx_stream_mesh_incoming(ngx_stream_session_t *s, ngx_mesh_connection_t *mc);
 ngx_int_t ngx_stream_mesh_init_upstream(ngx_conf_t *cf, ngx_stream_upstream_srv_conf_t *us);
 
 #endif
