@@ -1,7 +1,16 @@
 /** Builds what ships: the sidecar's Lua and configuration, and one bundle for each program. Quick when nothing changed. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -62,14 +71,12 @@ mkdirSync(join(output, "sidecar"), { recursive: true });
 const sidecarSources = sources.filter((file) => (isSidecar(file) || isWire(file)) && !isTest(file));
 await whenChanged("sidecar", [...sidecarSources, ...settings], () => {
   const lua = join(output, "sidecar/lua");
+  const fresh = join(output, `.lua.${process.pid}`);
+  const compiler = join(root, "node_modules/.bin/tstl");
+  const project = join(root, "src/sidecar/tsconfig.json");
+  execFileSync(process.execPath, [compiler, "-p", project, "--outDir", fresh], { stdio: "inherit" });
   rmSync(lua, { recursive: true, force: true });
-  execFileSync(
-    process.execPath,
-    [join(root, "node_modules/.bin/tstl"), "-p", join(root, "src/sidecar/tsconfig.json")],
-    {
-      stdio: "inherit",
-    },
-  );
+  renameSync(fresh, lua);
   cpSync(join(root, "src/sidecar/conf"), join(output, "sidecar"), { recursive: true });
 });
 

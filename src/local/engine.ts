@@ -208,7 +208,7 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
       trustDomain: settings.trustDomain,
       nats: `${plan.gateway}:${natsPort}`,
       sidecarRoot: settings.sidecarRoot,
-      sidecarProgram: join(settings.program, "build/sidecar"),
+      sidecarProgram: layout.sidecar,
       environment: baseEnvironment(settings.program),
       configMaps: () => configMapsOf(contents),
       onChange: wake,

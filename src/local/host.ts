@@ -129,12 +129,16 @@ async function untilOwnNetwork(pid: number): Promise<void> {
   throw new LocalError("the engine did not get namespaces of its own; its log may say why");
 }
 
-/** The link bears the state folder's name, so that whoever cleans up takes away no other mesh's. */
-async function makeLink(network: number, pid: number, state: string): Promise<void> {
+function linkAlias(pid: number): string {
+  return `nginx-mesh-${pid}`;
+}
+
+/** The link bears the number of the mesh's process, so that whoever cleans up takes away no other mesh's. */
+async function makeLink(network: number, pid: number): Promise<void> {
   const plan = addressPlan(network);
   const lines = [
     `link add nm${network} type veth peer name uplink netns ${pid}`,
-    `link set nm${network} alias ${state}`,
+    `link set nm${network} alias ${linkAlias(pid)}`,
     `addr add ${plan.uplinkHost}/30 dev nm${network}`,
     `link set nm${network} up`,
     `route add ${plan.range} via ${plan.uplinkNode}`,
@@ -168,12 +172,11 @@ export async function startInBackground(settings: EngineSettings): Promise<Engin
   const record: EngineRecord = { pid, network: settings.network, settings };
   writeFileSync(layout.record, JSON.stringify(record), { mode: 0o600 });
   await untilOwnNetwork(pid);
-  await makeLink(settings.network, pid, settings.state);
+  await makeLink(settings.network, pid);
   return record;
 }
 
-/** State folder of the mesh that a link to the host belongs to; undefined: there is no such link. */
-function linkOwner(network: number): string | undefined {
+function aliasOf(network: number): string | undefined {
   try {
     return readFileSync(`/sys/class/net/nm${network}/ifalias`, "utf8").trim();
   } catch {
@@ -194,7 +197,7 @@ export async function cleanUp(layout: Layout): Promise<boolean> {
     await sleep(10);
   }
   // the link goes with the mesh's network namespace, which the kernel takes down a moment later
-  if (linkOwner(record.network) === record.settings.state) {
+  if (aliasOf(record.network) === linkAlias(record.pid)) {
     await run("ip", ["link", "delete", `nm${record.network}`]).catch(() => "");
   }
   const madeNetns = existsSync(join(layout.state, "made-run-netns"));

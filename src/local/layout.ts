@@ -16,6 +16,8 @@ export interface Layout {
   readonly controllerIdentity: string;
   readonly logs: string;
   readonly pods: string;
+  /** The program of the sidecars. */
+  readonly sidecar: string;
   /** Where the roots of processes are mounted, each in a mount namespace of its own. */
   readonly scratch: string;
 }
@@ -36,6 +38,7 @@ export function layoutOf(state: string): Layout {
     controllerIdentity: join(state, "controller", "agent.sock"),
     logs: join(state, "logs"),
     pods: join(state, "pods"),
+    sidecar: join(state, "sidecar"),
     scratch: join(state, "root"),
   };
 }

@@ -4,12 +4,14 @@
  */
 import "reflect-metadata";
 import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { run } from "./commands.ts";
 import { engineView, serveControl } from "./control.ts";
 import { startEngine } from "./engine.ts";
 import { layoutOf } from "./layout.ts";
 import { openLog } from "./log-file.ts";
 import { engineSettings } from "./settings.ts";
+import { copySidecarProgram } from "./sidecar-program.ts";
 
 /** The host moves its link into our network namespace when it sees us. */
 async function waitForUplink(): Promise<void> {
@@ -29,6 +31,7 @@ async function main(): Promise<void> {
   mkdirSync(layout.logs, { recursive: true, mode: 0o700 });
   mkdirSync(layout.pods, { recursive: true, mode: 0o700 });
   mkdirSync(layout.scratch, { recursive: true, mode: 0o700 });
+  copySidecarProgram(join(settings.program, "build/sidecar"), layout.sidecar);
   const file = openLog(layout.log);
   const log = (message: string): void => file.write(`${new Date().toISOString()} ${message}\n`);
   process.on("warning", (warning) => log(`warning: ${warning.message}`));
