@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { layoutOf, stateRoot } from "../src/local/layout.ts";
+import { layoutOf } from "../src/local/layout.ts";
 import {
   exchanges,
   faultsOfMesh,
@@ -16,12 +16,11 @@ import {
   trafficTable,
   type Weights,
 } from "./demo/figures.ts";
-import { createMesh, type DemoMesh, meshName } from "./demo/mesh.ts";
+import { createMesh, type DemoMesh } from "./demo/mesh.ts";
 import { read, type Reading, readPods, type Report, statisticsWindow } from "./demo/readings.ts";
 import { createScreen, type Screen } from "./demo/screen.ts";
 import { copyShop, type ShopCopy } from "./demo/shop-copy.ts";
 
-const state = join(stateRoot, meshName);
 const phases: readonly Weights[] = [
   { v1: 90, v2: 10 },
   { v1: 50, v2: 50 },
@@ -32,6 +31,8 @@ const phaseSeconds = 8;
 const settleMilliseconds = 500;
 
 interface Course {
+  /** Milliseconds since 1970. */
+  readonly begin: number;
   readonly shares: Share[];
   readonly faults: Set<string>;
   readonly first: Report;
@@ -39,7 +40,7 @@ interface Course {
 }
 
 /** One set of weights: shows the traffic and takes the share. */
-async function phase(screen: Screen, course: Course, weights: Weights, from: number): Promise<void> {
+async function phase(screen: Screen, state: string, course: Course, weights: Weights): Promise<void> {
   await sleep(settleMilliseconds);
   let reading = await read(state);
   const before = reading.report;
@@ -48,7 +49,7 @@ async function phase(screen: Screen, course: Course, weights: Weights, from: num
     reading = await read(state);
     const share = shareOf(weights, before, reading.report);
     screen.show(`${trafficTable(reading.traffic)}\ncatalog split: ${shareText(share)}`);
-    judge(course, reading, from);
+    judge(course, reading);
   }
   const share = shareOf(weights, before, reading.report);
   course.shares.push(share);
@@ -59,28 +60,28 @@ async function phase(screen: Screen, course: Course, weights: Weights, from: num
 }
 
 /** The statistics reach back to when the services were still starting, so they count when that has left the window. */
-function judge(course: Course, reading: Reading, from: number): void {
-  if (Date.now() - from > (statisticsWindow + 2) * 1000) {
+function judge(course: Course, reading: Reading): void {
+  if (Date.now() - course.begin > (statisticsWindow + 2) * 1000) {
     faultsOfMesh(reading.traffic).forEach((fault) => course.faults.add(fault));
   }
 }
 
-async function watchTraffic(screen: Screen, shop: ShopCopy): Promise<Course> {
-  const from = Date.now();
+async function watchTraffic(screen: Screen, state: string, shop: ShopCopy): Promise<Course> {
   const { report } = await read(state);
-  const course: Course = { shares: [], faults: new Set(), first: report, last: report };
+  const course: Course = { begin: Date.now(), shares: [], faults: new Set(), first: report, last: report };
   for (const [i, weights] of phases.entries()) {
     if (i > 0) {
       shop.setWeights(weights);
       screen.say(`The catalog's weights are now ${weights.v1}:${weights.v2}, changed in ${shop.split}`);
     }
-    await phase(screen, course, weights, from);
+    await phase(screen, state, course, weights);
   }
   faultsOfTraffic(course.first, course.last).forEach((fault) => course.faults.add(fault));
   return course;
 }
 
-function summary(course: Course, seconds: number): string {
+function summary(state: string, course: Course): string {
+  const seconds = Math.round((Date.now() - course.begin) / 1000);
   const { total, failed } = exchanges(course.first, course.last);
   const pods = readPods(state);
   const meshed = pods.filter((pod) => pod.meshed).length;
@@ -93,7 +94,7 @@ function summary(course: Course, seconds: number): string {
   return `\n${lines.join("\n")}`;
 }
 
-function howToGoOn(shop: ShopCopy): string {
+function howToGoOn(shop: ShopCopy, meshName: string): string {
   return `
 The mesh goes on. Look at it:
   bin/nginx-meshctl --mesh ${meshName} status
@@ -111,15 +112,16 @@ async function demo(screen: Screen, shop: ShopCopy, mesh: DemoMesh): Promise<num
   );
   const status = await mesh.up(shop.manifests);
   if (status !== 0) {
-    throw new Error(`the mesh did not start; its state is in ${state}, its log is ${layoutOf(state).log}`);
+    throw new Error(
+      `the mesh did not start; its state is in ${mesh.state}, its log is ${layoutOf(mesh.state).log}`,
+    );
   }
-  const begin = Date.now();
   screen.say(
     `Traffic runs. The table shows the last ${statisticsWindow} s as the sidecars counted them; for TCP, connections and how long they lasted.`,
   );
-  const course = await watchTraffic(screen, shop);
+  const course = await watchTraffic(screen, mesh.state, shop);
   screen.end();
-  screen.say(summary(course, Math.round((Date.now() - begin) / 1000)));
+  screen.say(summary(mesh.state, course));
   return course.faults.size === 0 ? 0 : 1;
 }
 
@@ -144,7 +146,7 @@ async function main(): Promise<number> {
   try {
     const status = await demo(screen, shop, mesh);
     if (keep) {
-      screen.say(howToGoOn(shop));
+      screen.say(howToGoOn(shop, mesh.name));
     } else {
       await clean();
     }

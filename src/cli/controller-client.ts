@@ -8,7 +8,7 @@ import { globalOptions } from "./global-options.ts";
 export interface ControllerClient {
   readonly mesh: LocalMesh;
   /** The JSON at a path of the controller's HTTP interface; throws CommandError. */
-  get(path: string): Promise<unknown>;
+  readonly get: (path: string) => Promise<unknown>;
 }
 
 /** A client for the mesh that the global options name; throws CommandError when there is none. */

@@ -12,8 +12,8 @@ import { versionCommand } from "./version.ts";
 
 /** Where text goes; results and everything else apart. */
 export interface Output {
-  print(text: string): void;
-  warn(text: string): void;
+  readonly print: (text: string) => void;
+  readonly warn: (text: string) => void;
 }
 
 export function createProgram(output: Output): Command {

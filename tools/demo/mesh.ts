@@ -1,15 +1,20 @@
 /** The mesh of the demo, through the command line tool that everybody uses. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
+
+import { exitStatus } from "../../src/cli/errors.ts";
+import { layoutOf, stateRoot } from "../../src/local/layout.ts";
 
 const tool = join(import.meta.dirname, "../../bin/nginx-meshctl");
 
-export const meshName = "demo";
-
 export interface DemoMesh {
+  readonly name: string;
+  /** State folder. */
+  readonly state: string;
   /** Starts the mesh and waits until every pod is ready; its progress is shown. Resolves to the exit status. */
   up(manifests: string): Promise<number>;
-  /** Interrupts what still starts, and stops the mesh; throws with what the tool said when that fails. */
+  /** Interrupts what still starts, and stops the mesh if it was started; throws with what the tool said when that fails. */
   down(): Promise<void>;
 }
 
@@ -32,25 +37,42 @@ function start(args: readonly string[], output: "inherit" | "pipe"): Running {
   return { child, ended };
 }
 
+/** `demo`, or `demo-2`, … where demos that were kept are still running. */
+function freeName(): string {
+  for (let number = 1; ; number++) {
+    const name = number === 1 ? "demo" : `demo-${number}`;
+    if (!existsSync(layoutOf(join(stateRoot, name)).controlSocket)) {
+      return name;
+    }
+  }
+}
+
 export function createMesh(): DemoMesh {
+  const name = freeName();
   let starting: Running | undefined;
+  let started = false;
   return {
+    name,
+    state: join(stateRoot, name),
     async up(manifests) {
-      starting = start(["local", "up", "-f", manifests, "--name", meshName], "inherit");
+      starting = start(["local", "up", "-f", manifests, "--name", name], "inherit");
       const { status } = await starting.ended;
       starting = undefined;
+      started = status !== exitStatus.notDone;
       return status;
     },
     async down() {
       if (starting !== undefined) {
         starting.child.kill("SIGINT");
         await starting.ended;
+      }
+      if (!started) {
         return;
       }
-      const { status, text } = await start(["local", "down", "--name", meshName], "pipe").ended;
+      const { status, text } = await start(["local", "down", "--name", name], "pipe").ended;
       if (status !== 0) {
         throw new Error(
-          `"nginx-meshctl local down --name ${meshName}" ended with status ${status}: ${text.trim()}`,
+          `"nginx-meshctl local down --name ${name}" ended with status ${status}: ${text.trim()}`,
         );
       }
     },

@@ -5,12 +5,17 @@ import { createInterface } from "node:readline";
 import { connectRedis } from "../redis-client.ts";
 import { type Check, expect, nextNumber, within } from "./check.ts";
 
-function open(host: string, port: number): { readonly socket: Socket; lines(): AsyncIterator<string> } {
+interface Connection {
+  readonly socket: Socket;
+  readonly lines: AsyncIterator<string>;
+}
+
+function open(host: string, port: number): Connection {
   const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
   const failed = new Promise<never>((_resolve, reject) => socket.on("error", reject));
   failed.catch(() => {});
   const iterator = createInterface({ input: socket })[Symbol.asyncIterator]();
-  return { socket, lines: () => ({ next: () => Promise.race([iterator.next(), failed]) }) };
+  return { socket, lines: { next: () => Promise.race([iterator.next(), failed]) } };
 }
 
 async function line(lines: AsyncIterator<string>, what: string): Promise<string> {
@@ -24,17 +29,16 @@ async function line(lines: AsyncIterator<string>, what: string): Promise<string>
 async function ledger(): Promise<void> {
   const { socket, lines } = open("ledger", 7000);
   try {
-    const read = lines();
     const amounts = [nextNumber(), 2, 3];
     let sum = 0;
     for (const amount of amounts) {
       sum += amount;
       socket.write(`${amount}\n`);
-      expect("the ledger's sum", await line(read, "ledger"), `sum ${sum}`);
+      expect("the ledger's sum", await line(lines, "ledger"), `sum ${sum}`);
     }
     socket.end();
-    expect("what the ledger says after the end", await line(read, "ledger"), `lines ${amounts.length}`);
-    expect("the end of the ledger's side", (await read.next()).done, true);
+    expect("what the ledger says after the end", await line(lines, "ledger"), `lines ${amounts.length}`);
+    expect("the end of the ledger's side", (await lines.next()).done, true);
   } finally {
     socket.destroy();
   }
@@ -61,13 +65,12 @@ async function cache(): Promise<void> {
 async function events(): Promise<void> {
   const { socket, lines } = open("events", 4222);
   try {
-    const read = lines();
-    const greeting = await line(read, "events");
+    const greeting = await line(lines, "events");
     expect("the first word of NATS", greeting.split(" ")[0], "INFO");
     const text = `order ${nextNumber()}`;
     socket.write(`CONNECT {"verbose":false}\r\nSUB orders 1\r\nPUB orders ${text.length}\r\n${text}\r\n`);
-    expect("the header of the event", await line(read, "events"), `MSG orders 1 ${text.length}`);
-    expect("the event", await line(read, "events"), text);
+    expect("the header of the event", await line(lines, "events"), `MSG orders 1 ${text.length}`);
+    expect("the event", await line(lines, "events"), text);
   } finally {
     socket.destroy();
   }
