@@ -88,8 +88,8 @@ web      http      15.0        100.00%  1.5ms  2.0ms  40ms  100%  api, traffic
 test("failures and plain text within the mesh are faults", () => {
   assert.deepEqual(faultsOfMesh(traffic(edge("traffic", 70))), []);
   assert.deepEqual(faultsOfMesh(traffic(edge("traffic", 70, { failure: 2, mtls: 71 }))), [
-    "2 of 72 to web failed",
-    "1 to web came without mTLS",
+    "requests to web failed, say the sidecars",
+    "requests to web came without mTLS",
   ]);
 });
 

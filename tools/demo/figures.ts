@@ -75,13 +75,11 @@ export function trafficTable(traffic: Traffic): string {
   );
 }
 
-/** What the statistics say that must not be. */
+/** What the statistics say that must not be; the same words in every window that shows it. */
 export function faultsOfMesh(traffic: Traffic): string[] {
   return lines(traffic).flatMap((each) => [
-    ...(each.counts.failure > 0 ? [`${each.counts.failure} of ${each.total} to ${each.name} failed`] : []),
-    ...(each.counts.mtls < each.total
-      ? [`${each.total - each.counts.mtls} to ${each.name} came without mTLS`]
-      : []),
+    ...(each.counts.failure > 0 ? [`requests to ${each.name} failed, say the sidecars`] : []),
+    ...(each.counts.mtls < each.total ? [`requests to ${each.name} came without mTLS`] : []),
   ]);
 }
 
