@@ -8,6 +8,8 @@ export interface LoadReport {
   readonly requests: number;
   readonly failures: readonly { readonly at: number; readonly what: string }[];
   readonly pods: Readonly<Record<string, number>>;
+  /** Those that answered what was asked in the last 0.3 s. */
+  readonly recent: readonly string[];
   /** Milliseconds. */
   readonly longest: number;
 }

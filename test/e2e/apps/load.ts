@@ -21,6 +21,15 @@ interface Report {
   longest: number;
 }
 
+/** Answers of the last moments, oldest first. */
+let recent: { at: number; pod: string }[] = [];
+const moment = 300;
+
+function recentPods(): string[] {
+  recent = recent.filter(({ at }) => Date.now() - at < moment);
+  return [...new Set(recent.map(({ pod }) => pod))].sort();
+}
+
 const fresh = (): Report => ({ requests: 0, failures: [], pods: {}, longest: 0 });
 let report = fresh();
 
@@ -48,6 +57,7 @@ async function once(agent: Agent): Promise<void> {
       return;
     }
     const { pod } = JSON.parse(body) as { pod: string };
+    recent.push({ at, pod });
     current.pods[pod] = (current.pods[pod] ?? 0) + 1;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -71,7 +81,7 @@ createServer((request, response) => {
   if (request.method === "POST") {
     report = fresh();
   }
-  response.end(JSON.stringify(report));
+  response.end(JSON.stringify({ ...report, recent: recentPods() }));
 }).listen(9000);
 for (let index = 0; index < connections; index += 1) {
   void connection(index);
