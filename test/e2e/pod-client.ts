@@ -27,6 +27,7 @@ export function startPodClient(mesh: TestMesh, pod: string): PodClient {
   const child = spawn(meshctl, args, { stdio: ["pipe", "pipe", "inherit"] });
   const pending = new Map<number, Pending>();
   let next = 0;
+  let ended = false;
   createInterface({ input: child.stdout }).on("line", (line) => {
     const { id, value, error } = JSON.parse(line) as { id: number; value: never; error?: string };
     const asked = pending.get(id);
@@ -38,6 +39,7 @@ export function startPodClient(mesh: TestMesh, pod: string): PodClient {
     }
   });
   child.on("close", (status) => {
+    ended = true;
     pending.forEach(({ reject }) =>
       reject(new Error(`the client in pod ${pod} ended with status ${status}`)),
     );
@@ -49,6 +51,10 @@ export function startPodClient(mesh: TestMesh, pod: string): PodClient {
       const id = next;
       next += 1;
       return new Promise<R>((resolve, reject) => {
+        if (ended) {
+          reject(new Error(`the client in pod ${pod} has ended`));
+          return;
+        }
         pending.set(id, { resolve, reject });
         child.stdin.write(`${JSON.stringify({ id, source: work.toString(), argument })}\n`);
       });

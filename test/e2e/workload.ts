@@ -114,6 +114,7 @@ export const anything: readonly WorkloadPort[] = [
   { name: "tcp-echo", port: 7000 },
   { name: "tcp-first", port: 7001 },
   { name: "tcp-sum", port: 7002 },
+  { name: "tcp-end", port: 7003 },
   { name: "tcp-tls", port: 7443 },
 ];
 

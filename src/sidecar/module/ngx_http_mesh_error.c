@@ -68,7 +68,7 @@ ngx_http_mesh_add_header(ngx_http_request_t *r, char *name, ngx_str_t *value)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_mesh_is_grpc(ngx_http_request_t *r)
 {
     ngx_table_elt_t  *type;

@@ -42,6 +42,14 @@ static ngx_command_t  ngx_http_mesh_commands[] = {
       offsetof(ngx_http_mesh_loc_conf_t, http2),
       NULL },
 
+    /* mesh_grpc @name: the location for gRPC, where it is not that for requests of the other HTTP version */
+    { ngx_string("mesh_grpc"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_mesh_loc_conf_t, grpc),
+      NULL },
+
     /* mesh_other @name: the location for requests of the other HTTP version */
     { ngx_string("mesh_other"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -190,7 +198,7 @@ ngx_http_mesh_access_handler(ngx_http_request_t *r)
     }
 
     if ((r->stream != NULL) != mlcf->http2) {
-        (void) ngx_http_named_location(r, &mlcf->other);
+        (void) ngx_http_named_location(r, (mlcf->grpc.len && ngx_http_mesh_is_grpc(r)) ? &mlcf->grpc : &mlcf->other);
         ngx_http_finalize_request(r, NGX_DONE);
         return NGX_DONE;
     }
@@ -408,19 +416,24 @@ ngx_http_mesh_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 {
     ngx_http_mesh_loc_conf_t   *prev = parent;
     ngx_http_mesh_loc_conf_t   *conf = child;
-    ngx_http_core_loc_conf_t  **clcf;
+    ngx_http_core_loc_conf_t   *core, **clcf;
 
     ngx_conf_merge_uint_value(conf->role, prev->role, NGX_MESH_OFF);
     ngx_conf_merge_value(conf->http2, prev->http2, 0);
     ngx_conf_merge_str_value(conf->other, prev->other, "");
+    ngx_conf_merge_str_value(conf->grpc, prev->grpc, "");
 
-    if (conf->role == NGX_MESH_INCOMING) {
+    core = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* a location without a limit stays so */
+
+    if (conf->role == NGX_MESH_INCOMING && core->client_max_body_size) {
         clcf = ngx_array_push(&ngx_http_mesh_incoming_locations);
         if (clcf == NULL) {
             return NGX_CONF_ERROR;
         }
 
-        *clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+        *clcf = core;
     }
 
     return NGX_CONF_OK;

@@ -162,6 +162,7 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t              role;
+    ngx_str_t               grpc;           /* named location for gRPC; empty: the other one */
     ngx_str_t               other;          /* named location for the other HTTP version */
     ngx_flag_t              http2;          /* this location speaks HTTP/2 to its upstream */
 } ngx_http_mesh_loc_conf_t;
@@ -190,6 +191,7 @@ ngx_int_t ngx_http_mesh_init_upstream(ngx_conf_t *cf, ngx_http_upstream_srv_conf
 ngx_int_t ngx_http_mesh_refuse(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
 ngx_int_t ngx_http_mesh_error_handler(ngx_http_request_t *r);
 void ngx_http_mesh_set_client_max_body_size(off_t size);
+ngx_uint_t ngx_http_mesh_is_grpc(ngx_http_request_t *r);
 ngx_int_t ngx_http_mesh_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_mesh_log_handler(ngx_http_request_t *r);
 

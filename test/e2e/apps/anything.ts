@@ -1,7 +1,8 @@
 /**
  * A server of every protocol for the tests of the data path. HTTP/1.1 on 8080, scripted HTTP/1.1 on 8081, HTTP/2
  * with prior knowledge (gRPC) on 50051, TCP on 7000 (echo), 7001 (speaks first), 7002 (answers when the client has
- * ended), TLS of its own on 7443. OFFLINE lists ports that it leaves out.
+ * ended), 7003 (ends
+ * at once and goes on to receive), TLS of its own on 7443. OFFLINE lists ports that it leaves out.
  */
 import { offline } from "./anything/listen.ts";
 import { startGrpc } from "./anything/grpc.ts";

@@ -11,6 +11,9 @@ function selfSigned(): string {
   return execFileSync("openssl", args, { stdio: ["ignore", "pipe", "ignore"] }).toString();
 }
 
+/** What port 7003 received, most of it after it had ended. */
+let heard = "";
+
 export function startTcp(): void {
   const ignore = (): void => undefined;
   listen(
@@ -24,9 +27,17 @@ export function startTcp(): void {
     createServer((socket) => {
       socket.on("error", ignore);
       socket.write(`hello from ${podName}\n`);
-      socket.on("data", (chunk) => socket.write(`you said ${chunk.toString()}`));
+      socket.on("data", (chunk) => socket.write(`you said ${chunk.toString()}: ${heard}\n`));
     }),
     7001,
+  );
+  listen(
+    createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", ignore);
+      socket.end("bye");
+      socket.on("data", (chunk) => (heard += chunk.toString()));
+    }),
+    7003,
   );
   listen(
     createServer({ allowHalfOpen: true }, (socket) => {
