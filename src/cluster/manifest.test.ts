@@ -24,6 +24,13 @@ test("deep nesting is a problem, not a crash", () => {
   assert.equal(problems[0]?.reason, "InvalidYaml");
 });
 
+test("very many documents are a problem, and quick", () => {
+  const start = performance.now();
+  const { problems } = readManifest("a: 1\n---\n".repeat(400_000), "many.yaml");
+  assert.equal(problems.length, 1);
+  assert.ok(performance.now() - start < 1000);
+});
+
 test("merge keys and anchors work as kubectl reads them", () => {
   const text = [
     "apiVersion: v1",

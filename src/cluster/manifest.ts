@@ -7,6 +7,9 @@ import type { SourcedObject } from "./snapshot.ts";
 /** Aliases that one document may expand to; guards against bombs of nested aliases. */
 const mostAliases = 100;
 
+/** Documents in one file; more take seconds to read. */
+const mostDocuments = 5000;
+
 export interface Manifest {
   readonly objects: readonly SourcedObject[];
   readonly problems: readonly Problem[];
@@ -56,6 +59,9 @@ function readDocument(document: Document.Parsed, name: string, lines: LineCounte
 
 /** Reads the text of a manifest; `name` stands for it in problems. Never throws: what is wrong is a problem. */
 export function readManifest(text: string, name: string): Manifest {
+  if ((text.match(/^---/gm)?.length ?? 0) > mostDocuments) {
+    return invalidYaml(name, `has more than ${mostDocuments} documents: write them into several files`);
+  }
   const lines = new LineCounter();
   let parts: Manifest[];
   try {
