@@ -12,8 +12,14 @@ export interface SidecarStatus {
   readonly reason?: string;
   readonly pod: string;
   readonly worker: number;
-  readonly configuration: { readonly keys: number; readonly mtlsMode: string };
-  readonly svid: { readonly spiffeId: string };
+  readonly configuration: {
+    readonly keys: number;
+    readonly mtlsMode: string;
+    readonly clientMaxBodySize: number;
+  };
+  readonly nats: { readonly state: string; readonly reconnects: number };
+  /** Times in seconds since 1970. */
+  readonly svid: { readonly spiffeId: string; readonly expiresAt: number; readonly updates: number };
   readonly connections: number;
   readonly destinations?: readonly DestinationStatus[];
 }

@@ -1,0 +1,127 @@
+/** SVIDs of a short life, and another certificate authority: both under load, without a failed request. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { watchSvid } from "../../src/identity/workload-client.ts";
+import type { PodView } from "../../src/local/control.ts";
+import { podFolder } from "../../src/local/layout.ts";
+import { assertNoFailure, type Load, load, loadOf } from "./load.ts";
+import { server } from "./manifests.ts";
+import { startMesh, type TestMesh } from "./mesh.ts";
+import { meshProcesses, sidecarProcesses } from "./processes.ts";
+import { sidecarStatus } from "./sidecar.ts";
+
+const svidSeconds = 8;
+let mesh: TestMesh;
+let caller: Load;
+
+before(async () => {
+  mesh = await startMesh(
+    {
+      "mesh.yaml": server({
+        name: "web",
+        replicas: 2,
+        annotations: { "config.nsm.nginx.com/mtls-mode": "strict" },
+      }),
+      "load.yaml": load({ rate: 100 }),
+    },
+    { flags: ["--svid-ttl", `${svidSeconds}s`, "--ca-overlap", "3s"] },
+  );
+  caller = await loadOf(mesh);
+});
+after(() => mesh?.stop());
+
+async function meshed() {
+  return (await mesh.view()).pods.filter((pod) => pod.meshed);
+}
+
+async function reconnected(pod: PodView): Promise<boolean> {
+  const { nats } = await sidecarStatus(pod);
+  return nats.state === "connected" && nats.reconnects > 0;
+}
+
+async function workers(): Promise<number[]> {
+  return (await meshed()).flatMap((pod) => sidecarProcesses(mesh, pod).workers.map(({ pid }) => pid));
+}
+
+test("SVIDs rotate at half their life, in the same workers, and nothing fails", async () => {
+  const before = await workers();
+  const updates = await Promise.all(
+    (await meshed()).map(async (pod) => (await sidecarStatus(pod)).svid.updates),
+  );
+  const report = await caller.during(() => sleep(2.2 * svidSeconds * 1000), 100);
+  assertNoFailure(report, "rotation of SVIDs", 500);
+  for (const [index, pod] of (await meshed()).entries()) {
+    const { svid } = await sidecarStatus(pod);
+    const more = svid.updates - updates[index]!;
+    assert.ok(more >= 3 && more <= 7, `${pod.name} has got ${more} new SVIDs in 2.2 lives`);
+    assert.ok(svid.expiresAt * 1000 > Date.now(), `${pod.name} has an expired SVID`);
+  }
+  assert.deepEqual(await workers(), before);
+});
+
+test("another certificate authority: nothing fails, it signs after the overlap, and the old one goes", async () => {
+  const before = await workers();
+  const { number } = await mesh.pod("web");
+  const bundles: string[][] = [];
+  const watch = watchSvid(join(podFolder(mesh.layout, number), "spire", "agent.sock"), ({ bundle }) => {
+    bundles.push(bundle.map((certificate) => Buffer.from(certificate).toString("base64")));
+  });
+  try {
+    await watch.first;
+    const old = bundles[0]!;
+    assert.equal(old.length, 1);
+    const report = await caller.during(async () => {
+      const { status, stderr } = await mesh.meshctl("local", "rotate-ca");
+      assert.equal(status, 0, stderr);
+      const end = Date.now() + 40_000;
+      while (bundles.at(-1)!.includes(old[0]!)) {
+        assert.ok(Date.now() < end, "the old authority is still trusted after 40 s");
+        await sleep(50);
+      }
+      await sleep(1_000);
+    });
+    assertNoFailure(report, "rotation of the authority", 500);
+    assert.ok(
+      bundles.some((bundle) => bundle.length === 2 && bundle.includes(old[0]!)),
+      "both authorities were trusted for a while",
+    );
+    assert.equal(bundles.at(-1)!.length, 1);
+  } finally {
+    watch.close();
+  }
+  assert.deepEqual(await workers(), before);
+});
+
+test("a killed NATS and a killed controller come back with SVIDs of the new authority", async () => {
+  for (const part of meshProcesses(mesh).filter(({ title }) => /nats-server|controller\.mjs/.test(title))) {
+    process.kill(part.pid, "SIGKILL");
+  }
+  await mesh.until("both run again", (view) =>
+    Object.values(view.parts).every((part) => part.state === "running" && part.restarts > 0),
+  );
+  for (const pod of await meshed()) {
+    const end = Date.now() + 15_000;
+    while (!(await reconnected(pod))) {
+      assert.ok(Date.now() < end, `${pod.name} has no connection to NATS`);
+      await sleep(50);
+    }
+  }
+});
+
+test("no private key of an SVID is in a pod's folder or in a log", () => {
+  const roots = [mesh.layout.pods, mesh.layout.logs, mesh.layout.status];
+  const files = roots.flatMap((root) => (root.endsWith(".json") ? [root] : filesBelow(root)));
+  assert.ok(files.length > 3);
+  for (const file of files) {
+    assert.doesNotMatch(readFileSync(file, "latin1"), /PRIVATE KEY/, file);
+  }
+});
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
