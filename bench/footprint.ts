@@ -1,5 +1,6 @@
 /** Memory of a sidecar: idle, and with 100 Services in use, in a small cluster and in a large one. */
-import { run } from "./commands.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CommandError, run } from "./commands.ts";
 import { figure, type Figure } from "./figures.ts";
 import { services, workload } from "./manifests.ts";
 import { pss } from "./processes.ts";
@@ -30,14 +31,17 @@ export async function measureFootprint(
   );
   try {
     const [client] = podsOf(programs, "client", marker);
-    if (client === undefined) {
-      throw new Error("the client's process is not to be found");
+    const [other] = podsOf(programs, "a", marker);
+    if (client === undefined || other === undefined) {
+      throw new Error("the pods are not to be found among the machine's processes");
     }
     const idle = pss(client.sidecar.pids);
     const used = names.filter((_, index) => index % (clusterServices / inUse) === 0);
     const targets = used.flatMap((name) => ["-t", `${serviceAddress(mesh, name)}:8080`]);
-    const options = ["-p", "http", "-u", "/small", "-e", "128", "-c", String(inUse), "-r", "2000", "-d", "5"];
-    await run([...client.enter, programs.load, ...options, ...targets]);
+    const load = [programs.load, "-p", "http", "-u", "/small", "-e", "128", "-c", String(inUse), ...targets];
+    // another pod finds out, so that the measured one sees nothing but its traffic
+    await untilAnswered([...other.enter, ...load, "-r", "500", "-d", "0.5"]);
+    await run([...client.enter, ...load, "-r", "2000", "-d", "5"]);
     const after = pss(client.sidecar.pids);
     const size = `cluster of ${clusterServices.toLocaleString("en")} Services`;
     const base = { unit: "MiB" };
@@ -63,5 +67,21 @@ export async function measureFootprint(
     ];
   } finally {
     await mesh.stop();
+  }
+}
+
+/** The pods are ready before the endpoints of ten thousand Services are known everywhere. Throws after two minutes. */
+async function untilAnswered(load: readonly string[]): Promise<void> {
+  const end = performance.now() + 120_000;
+  for (;;) {
+    try {
+      await run(load);
+      return;
+    } catch (error) {
+      if (!(error instanceof CommandError) || performance.now() > end) {
+        throw error;
+      }
+      await sleep(500);
+    }
   }
 }
