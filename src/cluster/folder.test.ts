@@ -105,15 +105,25 @@ test("a broken object stays as it was, a removed one beside it goes", async () =
   });
 });
 
-test("a file that is truncated or gone for a moment loses nothing", async () => {
+test("a file that is truncated for a moment loses nothing", async () => {
   await withFolder({ "a.yaml": service("a"), "b.yaml": service("b") }, async (path, write) => {
     const folder = openFolder(path);
     await folder.read();
     await write("a.yaml", "");
-    await rm(join(path, "b.yaml"));
     const reading = names(folder);
     await delay(20);
     await write("a.yaml", service("a", 81));
+    assert.deepEqual(await reading, ["a", "b"]);
+  });
+});
+
+test("a file that is removed and made again loses nothing", async () => {
+  await withFolder({ "a.yaml": service("a"), "b.yaml": service("b") }, async (path, write) => {
+    const folder = openFolder(path);
+    await folder.read();
+    await rm(join(path, "b.yaml"));
+    const reading = names(folder);
+    await delay(20);
     await write("b.yaml", service("b", 81));
     assert.deepEqual(await reading, ["a", "b"]);
   });

@@ -1,4 +1,5 @@
 import { strict as assert } from "node:assert";
+import { writeFileSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -85,14 +86,15 @@ test("of a single file's folder only that file counts, also when it is replaced"
   });
 });
 
-test("many changes at once are few calls, and a stream of them does not hold the listener up", async () => {
+test("a stream of changes is few calls, and does not hold the listener up", async () => {
   await withWatch(async (folder, next, calls) => {
     const first = next();
-    for (let i = 0; i < 200; i += 1) {
-      await writeFile(join(folder, "manifests", `${i % 5}.yaml`), `${i}`);
+    const end = performance.now() + 400;
+    while (performance.now() < end) {
+      writeFileSync(join(folder, "manifests", "a.yaml"), "1");
+      await new Promise(setImmediate);
     }
-    assert.ok((await first) < 500);
-    await delay(60);
-    assert.ok(calls() < 100, `${calls()} calls`);
+    assert.ok((await first) < 200);
+    assert.ok(calls() < 40, `${calls()} calls`);
   });
 });

@@ -32,9 +32,7 @@ export function indexByLabels<T extends Labelled>(items: readonly T[]): Selectio
       const wanted = Object.entries(selector ?? {});
       const lists = wanted.map(([key, value]) => byLabel.get(entry(namespace, key, value)) ?? []);
       const [shortest] = lists.toSorted((a, b) => a.length - b.length);
-      return (shortest ?? []).filter((item) =>
-        wanted.every(([key, value]) => Object.hasOwn(item.labels, key) && item.labels[key] === value),
-      );
+      return (shortest ?? []).filter((item) => wanted.every(([key, value]) => item.labels[key] === value));
     },
   };
 }
