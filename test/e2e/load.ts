@@ -10,6 +10,8 @@ export interface LoadReport {
   readonly pods: Readonly<Record<string, number>>;
   /** Those that answered what was asked in the last 0.3 s. */
   readonly recent: readonly string[];
+  /** The last few answers, and when they were asked for, in milliseconds since 1970. */
+  readonly latest: readonly { readonly at: number; readonly pod: string }[];
   /** Milliseconds. */
   readonly longest: number;
 }

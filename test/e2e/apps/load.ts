@@ -81,7 +81,7 @@ createServer((request, response) => {
   if (request.method === "POST") {
     report = fresh();
   }
-  response.end(JSON.stringify({ ...report, recent: recentPods() }));
+  response.end(JSON.stringify({ ...report, recent: recentPods(), latest: recent.slice(-8) }));
 }).listen(9000);
 for (let index = 0; index < connections; index += 1) {
   void connection(index);
