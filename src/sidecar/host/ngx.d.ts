@@ -138,4 +138,6 @@ interface MeshNative {
   path(request: unknown): string;
   header(request: unknown, name: string): string | undefined;
   connections(): LuaMultiReturn<[number, number]>;
+  /** Full ones that came in, full ones that went out, resumed ones that came in. */
+  handshakes(): LuaMultiReturn<[number, number, number]>;
 }

@@ -237,12 +237,12 @@ test("the average follows a rise quickly and a fall slowly", () => {
   const endpoint = pool.endpoints[0]!;
   answered(pool, endpoint, 10_000, 0);
   assert.equal(endpoint.average, 10_000);
-  answered(pool, endpoint, 100_000, 200_000);
-  // 200 ms later a rise counts 1 - 1/e
+  answered(pool, endpoint, 100_000, 1_000_000);
+  // 1 s later a rise counts 1 - 1/e
   assert.ok(Math.abs(endpoint.average - (10_000 + 90_000 * (1 - Math.exp(-1)))) < 1e-6);
   const high = endpoint.average;
-  answered(pool, endpoint, 10_000, 400_000);
-  assert.ok(Math.abs(endpoint.average - (10_000 + (high - 10_000) * Math.exp(-0.04))) < 1e-6);
+  answered(pool, endpoint, 10_000, 2_000_000);
+  assert.ok(Math.abs(endpoint.average - (10_000 + (high - 10_000) * Math.exp(-0.2))) < 1e-6);
 });
 
 type Step =

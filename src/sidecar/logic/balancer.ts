@@ -36,11 +36,11 @@ export interface Pool<E extends BalancedEndpoint> {
 }
 
 /** Averages below this are equal: at this scale differences are noise of the machine, not of the endpoint. */
-const floor = 5_000;
+const floor = 10_000;
 /** Scores within this factor are equal, and equals take turns. */
-const tolerance = 1.5;
+const tolerance = 2;
 /** Time constants of the average. */
-const rise = 200_000;
+const rise = 1_000_000;
 const fall = 5_000_000;
 const firstRetry = 1_000_000;
 const lastRetry = 30_000_000;

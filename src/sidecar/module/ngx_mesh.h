@@ -129,6 +129,13 @@ ngx_int_t ngx_mesh_logic_reason(ngx_int_t destination, ngx_int_t code, ngx_pool_
 int64_t ngx_mesh_now(void);                 /* microseconds, monotonic */
 
 /* ngx_mesh_tls.c */
+typedef struct {
+    ngx_uint_t           incoming;          /* full ones, in which the peer's chain was verified */
+    ngx_uint_t           outgoing;
+    ngx_uint_t           resumed;           /* incoming */
+} ngx_mesh_handshakes_t;
+
+ngx_mesh_handshakes_t *ngx_mesh_tls_handshakes(void);
 ngx_int_t ngx_mesh_tls_init(ngx_log_t *log);
 ngx_int_t ngx_mesh_tls_server(SSL_CTX *ctx, ngx_log_t *log);
 ngx_int_t ngx_mesh_tls_client(ngx_connection_t *c, ngx_str_t *identity);

@@ -284,6 +284,20 @@ ngx_mesh_native_connections(lua_State *L)
 }
 
 
+/* handshakes(): full incoming, full outgoing, resumed incoming; of this worker */
+static int
+ngx_mesh_native_handshakes(lua_State *L)
+{
+    ngx_mesh_handshakes_t  *h = ngx_mesh_tls_handshakes();
+
+    lua_pushinteger(L, h->incoming);
+    lua_pushinteger(L, h->outgoing);
+    lua_pushinteger(L, h->resumed);
+
+    return 3;
+}
+
+
 static const luaL_Reg  ngx_mesh_native_functions[] = {
     { "register", ngx_mesh_native_register },
     { "resume", ngx_mesh_native_resume },
@@ -300,6 +314,7 @@ static const luaL_Reg  ngx_mesh_native_functions[] = {
     { "path", ngx_mesh_native_path },
     { "header", ngx_mesh_native_header },
     { "connections", ngx_mesh_native_connections },
+    { "handshakes", ngx_mesh_native_handshakes },
     { NULL, NULL }
 };
 

@@ -21,6 +21,7 @@ static struct {
     ngx_str_t         identity;
     uint32_t          generation;           /* of the bundle */
     int               expected_index;       /* SSL ex data: ngx_str_t * */
+    ngx_mesh_handshakes_t  handshakes;
     SSL_CTX          *servers[NGX_MESH_TLS_SERVERS];
     ngx_uint_t        server_count;
 } ngx_mesh_tls;
@@ -36,6 +37,13 @@ ngx_mesh_tls_init(ngx_log_t *log)
     ngx_mesh_tls.expected_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 
     return ngx_mesh_tls.expected_index == -1 ? NGX_ERROR : NGX_OK;
+}
+
+
+ngx_mesh_handshakes_t *
+ngx_mesh_tls_handshakes(void)
+{
+    return &ngx_mesh_tls.handshakes;
 }
 
 
@@ -352,8 +360,12 @@ ngx_mesh_tls_verify_handler(X509_STORE_CTX *store, void *arg)
     expected = SSL_get_ex_data(ssl, ngx_mesh_tls.expected_index);
 
     if (SSL_is_server(ssl)) {
+        ngx_mesh_tls.handshakes.incoming++;
         mc = ngx_mesh_connection_find(c);
         expected = mc ? &mc->expected : NULL;
+
+    } else {
+        ngx_mesh_tls.handshakes.outgoing++;
     }
 
     if (ngx_mesh_tls_check_identity(c, leaf, expected, text, &len) != NGX_OK) {
@@ -378,9 +390,14 @@ ngx_mesh_tls_peer(ngx_connection_t *c, ngx_pool_t *pool, ngx_str_t *identity)
         return NGX_ERROR;
     }
 
-    if (SSL_session_reused(c->ssl->connection) && X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0) {
-        ngx_log_error(NGX_LOG_WARN, c->log, 0, "mesh: refused peer: its SVID expired since the session began");
-        return NGX_ERROR;
+    if (SSL_session_reused(c->ssl->connection)) {
+        ngx_mesh_tls.handshakes.resumed++;
+
+        if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0) {
+            ngx_log_error(NGX_LOG_WARN, c->log, 0,
+                          "mesh: refused peer: its SVID expired since the session began");
+            return NGX_ERROR;
+        }
     }
 
     if (ngx_mesh_tls_check_identity(c, leaf, NULL, text, &len) != NGX_OK) {

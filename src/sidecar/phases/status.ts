@@ -72,6 +72,7 @@ export function status(): void {
   }
   const reason = notReady(state);
   const [active] = native.connections();
+  const [fullIn, fullOut, resumed] = native.handshakes();
   ngx.status = reason === undefined ? 200 : 503;
   ngx.header["Content-Type"] = "application/json";
   ngx.say(
@@ -99,6 +100,7 @@ export function status(): void {
         error: state.identity.error,
       },
       connections: active,
+      handshakes: { incoming: fullIn, outgoing: fullOut, resumedIncoming: resumed },
       destinations: destinations(state.mesh),
     }) ?? "{}",
   );
