@@ -1,35 +1,13 @@
 /** Tells when files change. Level-triggered: the listener reads everything anew, so a lost event costs nothing. */
 import { type FSWatcher, readdirSync, watch } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { gather } from "./gather.ts";
 
-/** Editors write in several steps; quiet for this long counts as written. */
-const settleMilliseconds = 5;
-/** A stream of events holds the listener up no longer than this. */
-const longestMilliseconds = 25;
 /** In case that an event was lost. */
 const rereadMilliseconds = 10_000;
 
 export interface Watch {
   close(): void;
-}
-
-/** Gathers events; `call` runs soon after the last of them. */
-function gather(call: () => void): { soon(): void; close(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  let first = 0;
-  return {
-    soon() {
-      const now = Date.now();
-      first = timer === undefined ? now : first;
-      clearTimeout(timer);
-      const wait = Math.max(0, Math.min(settleMilliseconds, first + longestMilliseconds - now));
-      timer = setTimeout(() => {
-        timer = undefined;
-        call();
-      }, wait);
-    },
-    close: () => clearTimeout(timer),
-  };
 }
 
 function foldersIn(root: string): string[] {
