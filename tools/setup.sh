@@ -36,8 +36,8 @@ mkdir -p "$cache"
 # ---- packages ----
 
 packages="ca-certificates curl git iproute2 iptables nftables mmdebstrap debian-archive-keyring redis-server util-linux procps"
-[ "${1:-}" = test ] && packages="$packages golang-go luajit gcc libc6-dev wrk nghttp2-client redis-tools openssl prometheus skopeo"
-[ "${1:-}" = bench ] && packages="$packages golang-go gcc libc6-dev wrk nghttp2-client redis-tools valgrind"
+[ "${1:-}" = test ] && packages="$packages golang-go luajit gcc libc6-dev wrk nghttp2-client redis-tools openssl prometheus skopeo tcpdump"
+[ "${1:-}" = bench ] && packages="$packages gcc libc6-dev openssl"
 missing=""
 for package in $packages; do
   [ "$package" = golang-go ] && { command -v go || [ -x /usr/local/go/bin/go ]; } >/dev/null && continue
