@@ -160,6 +160,28 @@ for (const method of ["round_robin", "random"] as const) {
   });
 }
 
+test("least_time: with one request at a time the faster one gets nearly all; least_conn does not see it", () => {
+  const latency = (id: number): number => (id === 0 ? 40_000 : 8000);
+  const load = { requests: 2000, clients: 1, random: seeded(5), latency };
+  const [byTime, byConnection] = [
+    run(createPool("least_time", 2), load),
+    run(createPool("least_conn", 2), load),
+  ];
+  assert.ok(byTime[0]! < 100, byTime.join(" "));
+  assert.deepEqual(byConnection, [1000, 1000]);
+});
+
+test("least_time: endpoints that differ by less than double take turns, others do not", () => {
+  const latency = (id: number): number => (id === 0 ? 20_000 : 35_000);
+  const load = { requests: 1000, clients: 1, random: seeded(5), latency };
+  assert.deepEqual(run(createPool("least_time", 2), load), [500, 500]);
+  const further = run(createPool("least_time", 2), {
+    ...load,
+    latency: (id) => (id === 0 ? 20_000 : 50_000),
+  });
+  assert.ok(further[0]! > 800, further.join(" "));
+});
+
 test("least_time: an endpoint that became slow and recovers gets its share again", () => {
   const random = seeded(9);
   let slow = true;

@@ -153,6 +153,7 @@ test("a backend that changes or goes is followed; without backends the root serv
   assert.deepEqual(reached(scene, destination), ["10.0.1.2"]);
   change(scene.mesh, scene.bucket, v1, undefined);
   assert.deepEqual(reached(scene, destination), ["10.0.1.1"]);
+  assert.deepEqual(destination.rules, []);
   change(scene.mesh, scene.bucket, v1, service("web-v1", 2));
   assert.deepEqual(reached(scene, destination), ["10.0.1.2"]);
 });
@@ -164,6 +165,7 @@ test("a Service that goes leaves its connections without endpoints, and takes th
   assert.deepEqual([destination.gone, addresses(destination), destination.rules], [true, [], []]);
   assert.equal(choose(scene.mesh, destination.id, {}, -1, 0), actions.unknown);
   change(scene.mesh, scene.bucket, web, service("web", 1));
+  assert.equal(destination.gone, false);
   assert.deepEqual(reached(scene, destination), ["10.0.1.1"]);
   assert.equal(destinationOf(scene, webAddress, 80), destination);
 });
@@ -226,7 +228,16 @@ test("a pod's address: its own pool, by what is known of the port", () => {
   assert.equal(choose(scene.mesh, http.id, {}, -1, 0), actions.unknown);
   change(scene.mesh, scene.bucket, addressKey("10.0.1.7"), pod(9));
   assert.equal(destinationOf(scene, "10.0.1.7", 8080), http);
-  assert.equal(http.pool.endpoints[0]?.pod, "db-9");
+  assert.deepEqual([http.pool.endpoints[0]?.pod, http.gone], ["db-9", false]);
+});
+
+test("a pod's port that changes its protocol: new connections have the new one", () => {
+  const pod = (protocol: "http" | "grpc"): unknown => podAddress("db", { ports: [{ port: 8080, protocol }] });
+  const scene = createScene({ [addressKey("10.0.1.7")]: pod("http") });
+  const before = destinationOf(scene, "10.0.1.7", 8080);
+  change(scene.mesh, scene.bucket, addressKey("10.0.1.7"), pod("grpc"));
+  assert.equal(choose(scene.mesh, before.id, {}, -1, 0), actions.unknown);
+  assert.equal(connect(scene, "10.0.1.7", 8080).action, actions.grpc);
 });
 
 test("a pod's address behind a headless Service follows that Service's route", () => {

@@ -9,9 +9,17 @@ import {
   servicePort,
   split,
 } from "../../../test/sidecar/messages.ts";
-import { change, createScene, destinationOf, ownAddress, type Scene } from "../../../test/sidecar/world.ts";
+import {
+  change,
+  connect,
+  createScene,
+  destinationOf,
+  ownAddress,
+  type Scene,
+} from "../../../test/sidecar/world.ts";
 import { addressKey, completeKey, serviceKey } from "../../wire/keys.ts";
-import { dropUnused, forgetCallers, unusedAfter } from "./housekeeping.ts";
+import { direct } from "./actions.ts";
+import { absentAfter, dropUnused, forgetCallers, manyKeys, unusedAfter } from "./housekeeping.ts";
 import { incomingClosed, peer } from "./incoming.ts";
 import { need } from "./keys.ts";
 import { outgoingClosed } from "./outgoing.ts";
@@ -86,6 +94,29 @@ test("nothing goes before its time, nor while a connection waits for it", () => 
   assert.deepEqual(dropUnused(mesh, world.time), []);
   const waited = need(mesh.keys, addressKey("10.0.1.77"), 3, world.time, false);
   assert.equal(later(scene).includes(waited.name), false);
+});
+
+test("what the bucket does not have goes sooner, and everything does when there is very much", () => {
+  const scene = used();
+  const { mesh, world } = scene;
+  assert.equal(connect(scene, "192.0.2.1", 443).action, direct);
+  world.time += absentAfter;
+  assert.deepEqual(dropUnused(mesh, world.time), []);
+  world.time += 1;
+  assert.deepEqual(dropUnused(mesh, world.time), [addressKey("192.0.2.1")]);
+  for (let i = 0; i < manyKeys; i++) {
+    connect(scene, `192.0.${Math.floor(i / 250)}.${i % 250}`, 443);
+  }
+  world.time += 11;
+  assert.equal(
+    dropUnused(mesh, world.time).length,
+    manyKeys + 1,
+    "and the address of the Service, but nothing in use",
+  );
+  assert.deepEqual(
+    Object.keys(mesh.keys.byName).toSorted(),
+    [backend, completeKey, mesh.settingsKey, web].toSorted(),
+  );
 });
 
 test("callers above the limit go when they have no connections, and the endpoints that only they had", () => {

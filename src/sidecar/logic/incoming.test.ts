@@ -148,3 +148,11 @@ test("what was served counts for the caller, until the connection is gone", () =
   incomingClosed(mesh, 4711);
   assert.equal(mesh.callers[caller]?.references, 0);
 });
+
+test("a connection in plain text that is older than mode strict is served no more", () => {
+  for (const mtlsMode of ["off", "permissive", "strict"] as const) {
+    const { mesh } = settledScene(mtlsMode);
+    const admitted = ["", identityOf("web")].map((identity) => admit(mesh, peer(mesh, ownAddress, 80, identity)) >= 0);
+    assert.deepEqual(admitted, [mtlsMode !== "strict", true], mtlsMode);
+  }
+});

@@ -6,6 +6,7 @@ import {
   serviceAddress,
   serviceMessage,
   servicePort,
+  split,
 } from "../../../test/sidecar/messages.ts";
 import {
   answer,
@@ -18,7 +19,7 @@ import {
   type Scene,
 } from "../../../test/sidecar/world.ts";
 import { addressKey, serviceKey } from "../../wire/keys.ts";
-import type { LbMethod, MtlsMode, Protocol } from "../../wire/messages.ts";
+import type { Endpoint, LbMethod, MtlsMode, Protocol, Route } from "../../wire/messages.ts";
 import * as actions from "./actions.ts";
 import { choose, failed, finished, outgoing, reason } from "./outgoing.ts";
 import { giveUp } from "./settle.ts";
@@ -93,12 +94,12 @@ const table: readonly (readonly [string, string, number, string, string, string]
   ["metrics of another pod", "10.0.1.1", 8887, "direct", "direct", "direct"],
   ["HTTP probes of another pod", "10.0.1.1", 8895, "direct", "direct", "direct"],
   ["HTTPS probes of another pod", "10.0.1.1", 8896, "direct", "direct", "direct"],
-  ["own address", ownAddress, 8080, "http+", "http+mtls", "http+mtls"],
+  ["own address", ownAddress, 8080, "http+", "http+", "http+"],
   ["own status port", ownAddress, 8886, "refuse", "refuse", "refuse"],
   ["own outgoing port", ownAddress, 8900, "refuse", "refuse", "refuse"],
   ["own incoming port", ownAddress, 8901, "refuse", "refuse", "refuse"],
   ["last own sidecar port", ownAddress, 8909, "refuse", "refuse", "refuse"],
-  ["own port after those of the sidecar", ownAddress, 8910, "tcpPlain+", "tcp+mtls", "tcp+mtls"],
+  ["own port after those of the sidecar", ownAddress, 8910, "tcpPlain+", "tcpPlain+", "tcpPlain+"],
 ];
 
 const serviceRanges = ["10.96.0.0/12", "fd000000000000000000000000000000/120"];
@@ -113,13 +114,47 @@ for (const [title, address, port, ...outcomes] of table) {
   });
 }
 
-test("TCP to a mixed pool goes to the endpoints with a sidecar's kind of connection", () => {
-  const mixed = [endpoint("db", "10.0.2.1"), endpoint("db", "10.0.2.2", 8080, "")];
+/** Addresses that TCP connections to the Service reach, after the kind of the connection. */
+function tcpTo(endpoints: readonly Endpoint[], route?: Route, others: Bucket = {}): string[] {
+  const port = servicePort(82, "tcp", endpoints, route === undefined ? {} : { route });
   const scene = createScene({
     ...cluster,
-    [serviceKey("shop", "db")]: serviceMessage("db", [servicePort(82, "tcp", mixed)]),
+    [serviceKey("shop", "db")]: serviceMessage("db", [port]),
+    ...others,
   });
-  assert.equal(connect(scene, "10.96.0.12", 82).action, actions.tcp);
+  const { action, destination } = connect(scene, "10.96.0.12", 82);
+  const reached = Array.from({ length: 100 }, () => choose(scene.mesh, destination, undefined, -1, 0));
+  const addresses = new Set(reached.map((id) => scene.mesh.endpoints[id]?.address ?? `${id}`));
+  return [action === actions.tcp ? "tls" : "plain", ...[...addresses].toSorted()];
+}
+
+test("a TCP connection starts TLS or not before its endpoint is known: all endpoints are of one kind", () => {
+  const meshed = endpoint("db", "10.0.2.1");
+  const plain = endpoint("db", "10.0.2.2", 8080, "");
+  const itself = endpoint("db", ownAddress);
+  assert.deepEqual(tcpTo([meshed, plain]), ["tls", "10.0.2.1"]);
+  assert.deepEqual(tcpTo([plain, itself]), ["plain", ownAddress, "10.0.2.2"]);
+  assert.deepEqual(tcpTo([meshed, itself]), ["tls", "10.0.2.1"]);
+});
+
+test("a TCP connection through a split is of the kind of the backends, not of the root service", () => {
+  const backend = (name: string, last: number, identity?: string): Bucket => ({
+    [serviceKey("shop", name)]: serviceMessage(name, [
+      servicePort(82, "tcp", [endpoint(name, `10.0.2.${last}`, 8080, identity)]),
+    ]),
+  });
+  const meshed = [endpoint("db", "10.0.2.1")];
+  const plain = { ...backend("db-a", 11, ""), ...backend("db-b", 12, "") };
+  const mixed = { ...backend("db-a", 11, ""), ...backend("db-b", 12) };
+  const empty = {
+    ...mixed,
+    [serviceKey("shop", "db-b")]: serviceMessage("db-b", [servicePort(82, "tcp", [])]),
+  };
+  const route = split(82, { "db-a": 1, "db-b": 1 });
+  assert.deepEqual(tcpTo(meshed, route, plain), ["plain", "10.0.2.11", "10.0.2.12"]);
+  assert.deepEqual(tcpTo(meshed, route, mixed), ["tls", "10.0.2.12"]);
+  assert.deepEqual(tcpTo([], route, empty), ["plain", "-1", "10.0.2.11"]);
+  assert.deepEqual(tcpTo(meshed, split(82, { "db-b": 1 }), empty), ["tls", "-1"]);
 });
 
 test("the first connection waits for own settings and the address, and wakes whoever talks to NATS", () => {
