@@ -1,11 +1,11 @@
 /** What the sidecars of a test mesh say of themselves. */
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { get } from "node:http";
 import type { TestContext } from "node:test";
 import type { PodView } from "../../src/local/control.ts";
-import { enginePid, readRecord } from "../../src/local/host.ts";
 import { ports } from "../../src/wire/sidecar.ts";
 import type { TestMesh } from "./mesh.ts";
+import { hostProcess, meshProcesses } from "./processes.ts";
 
 export interface SidecarStatus {
   readonly ready: boolean;
@@ -66,29 +66,18 @@ export async function sidecarMetrics(pod: PodView): Promise<string> {
 
 /** Process ids, on this machine, of the sidecar's nginx. */
 export function sidecarProcesses(pod: PodView, mesh: TestMesh): { master: number; workers: number[] } {
-  const inside = pod.containers.find((container) => container.name === "sidecar")?.pid;
-  const engine = enginePid(readRecord(mesh.layout)!)!;
-  const namespace = readlinkSync(`/proc/${engine}/ns/pid`);
-  const processes = readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap(readProcess);
-  const master = processes.find((entry) => entry.namespace === namespace && entry.inside === inside);
+  const outer = hostProcess(mesh, pod.containers.find((container) => container.name === "sidecar")?.pid);
+  const all = meshProcesses(mesh);
+  const master = [outer, ...all.filter((entry) => entry.parent === outer.pid)].find((entry) =>
+    entry.title.startsWith("nginx: master"),
+  );
   if (master === undefined) {
-    throw new Error(`pod ${pod.name} has no sidecar process ${inside}`);
+    throw new Error(`pod ${pod.name} has no nginx`);
   }
-  const workers = processes.filter((entry) => entry.parent === master.pid).map((entry) => entry.pid);
-  return { master: master.pid, workers };
-}
-
-function readProcess(pid: string): { pid: number; parent: number; inside: number; namespace: string }[] {
-  try {
-    const text = readFileSync(`/proc/${pid}/status`, "utf8");
-    const parent = Number(/^PPid:\s+(\d+)/m.exec(text)?.[1]);
-    const inside = Number(/^NSpid:.*?(\d+)$/m.exec(text)?.[1]);
-    return [{ pid: Number(pid), parent, inside, namespace: readlinkSync(`/proc/${pid}/ns/pid`) }];
-  } catch {
-    return [];
-  }
+  return {
+    master: master.pid,
+    workers: all.filter((entry) => entry.parent === master.pid).map(({ pid }) => pid),
+  };
 }
 
 /** Resident memory of a process in MiB. */

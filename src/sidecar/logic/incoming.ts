@@ -119,7 +119,11 @@ function newCaller(
 /** Whether the caller's request may go to the application: its endpoint, or why not. */
 export function admit(mesh: Mesh, id: number): number {
   const caller = mesh.callers[id];
-  return caller === undefined ? actions.unknown : caller.endpoint;
+  if (caller === undefined) {
+    return actions.unknown;
+  }
+  // a connection in plain text that is older than mode `strict`
+  return !caller.edge.mtls && mtlsMode(mesh) === "strict" ? actions.denied : caller.endpoint;
 }
 
 export function served(
