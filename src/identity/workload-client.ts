@@ -1,11 +1,12 @@
 /** A client of the SPIFFE Workload API for the mesh's own programs: follows the process's identity. */
 
-import { type ClientReadableStream, credentials, makeClientConstructor, Metadata } from "@grpc/grpc-js";
 import { X509Certificate } from "node:crypto";
 import type { Svid } from "./authority.ts";
 import { splitDer } from "./der.ts";
+import { callStream, type GrpcStream } from "./grpc-stream.ts";
 import { Secret } from "./secret.ts";
-import { securityHeader, serviceName, workloadService, type X509SvidResponse } from "./workload-service.ts";
+import { decodeX509SvidResponse } from "./workload-decoding.ts";
+import { securityHeader, serviceName, type X509SvidResponse } from "./workload-protocol.ts";
 
 /** An SVID and the certificates (DER) to verify others of its trust domain against. */
 export interface WorkloadIdentity extends Svid {
@@ -25,18 +26,8 @@ export class WorkloadClientError extends Error {
   override readonly name = "WorkloadClientError";
 }
 
-interface WorkloadClient {
-  FetchX509SVID(request: object, metadata: Metadata): ClientReadableStream<X509SvidResponse>;
-  close(): void;
-}
-
 const firstDelay = 100;
 const longestDelay = 5_000;
-const channelOptions = {
-  "grpc.initial_reconnect_backoff_ms": firstDelay,
-  "grpc.max_reconnect_backoff_ms": longestDelay,
-};
-
 /**
  * Follows the default identity at a Workload API socket, for as long as it is not closed: calls `onIdentity` with
  * each new SVID or bundle, and `onError` for each failed attempt (the next follows with back-off, and the last
@@ -47,15 +38,9 @@ export function watchSvid(
   onIdentity: (identity: WorkloadIdentity) => void,
   onError: (error: WorkloadClientError) => void = () => undefined,
 ): IdentityWatch {
-  const Client = makeClientConstructor(workloadService, serviceName);
-  const client = new Client(
-    `unix:${socketPath}`,
-    credentials.createInsecure(),
-    channelOptions,
-  ) as unknown as WorkloadClient;
   const first = Promise.withResolvers<WorkloadIdentity>();
   let current: WorkloadIdentity | undefined;
-  let stream: ClientReadableStream<X509SvidResponse> | undefined;
+  let stream: GrpcStream | undefined;
   let retry: NodeJS.Timeout | undefined;
   let delay = firstDelay;
   let closed = false;
@@ -63,9 +48,9 @@ export function watchSvid(
   const failed = (reason: string, cause?: unknown): void => {
     onError(new WorkloadClientError(`cannot get an identity from ${socketPath}: ${reason}`, { cause }));
   };
-  const receive = (response: X509SvidResponse): void => {
+  const receive = (message: Uint8Array): void => {
     try {
-      current = readIdentity(response);
+      current = readIdentity(decodeX509SvidResponse(message));
     } catch (error) {
       failed((error as Error).message, error);
       return;
@@ -74,18 +59,16 @@ export function watchSvid(
     first.resolve(current);
     onIdentity(current);
   };
+  const ended = (error: Error): void => {
+    if (!closed) {
+      failed(error.message, error);
+      retry = setTimeout(connect, delay * (0.5 + Math.random() / 2));
+      delay = Math.min(delay * 2, longestDelay);
+    }
+  };
   const connect = (): void => {
-    const metadata = new Metadata();
-    metadata.set(securityHeader, "true");
-    stream = client.FetchX509SVID({}, metadata);
-    stream.on("data", receive);
-    stream.on("error", (error) => closed || failed(error.message, error));
-    stream.on("status", () => {
-      if (!closed) {
-        retry = setTimeout(connect, delay * (0.5 + Math.random() / 2));
-        delay = Math.min(delay * 2, longestDelay);
-      }
-    });
+    const headers = { [securityHeader]: "true" };
+    stream = callStream({ socketPath, method: `/${serviceName}/FetchX509SVID`, headers }, receive, ended);
   };
   connect();
   return {
@@ -95,7 +78,6 @@ export function watchSvid(
       closed = true;
       clearTimeout(retry);
       stream?.cancel();
-      client.close();
     },
   };
 }
