@@ -72,7 +72,11 @@ test("a call that is refused says why", async () => {
   const refusal = (path: string, method: string): Promise<string> =>
     new Promise((resolve) => {
       const call = { socketPath: path, method, headers: {} };
-      callStream(call, () => assert.fail("answered"), (error) => resolve(error.message));
+      callStream(
+        call,
+        () => assert.fail("answered"),
+        (error) => resolve(error.message),
+      );
     });
   assert.match(
     await refusal(socketPath, `/${serviceName}/FetchX509SVID`),
