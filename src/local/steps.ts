@@ -34,26 +34,24 @@ function surgeOf(replicas: number): number {
   return Math.max(1, Math.ceil(replicas / 4));
 }
 
-/** New pods are ready before old ones go. */
+/**
+ * New pods are ready before others go: those of an older revision, and those that are too many since there are to be
+ * fewer. Never fewer ready ones than wanted while that can be helped.
+ */
 function surge(group: DesiredGroup, present: readonly PresentPod[]): Steps {
   const wanted = new Set(group.pods.map(podKey));
   const names = new Set(keysOf(present));
   const live = present.filter((pod) => !pod.terminating);
   const current = live.filter((pod) => wanted.has(podKey(pod.desired)));
-  // fewer replicas: pods of the same revision that are no longer wanted go at once
-  const excess = live.filter(
-    (pod) => !current.includes(pod) && pod.desired.revision === group.pods[0]?.revision,
-  );
-  const old = live.filter((pod) => !current.includes(pod) && !excess.includes(pod));
-  const most = group.pods.length + (old.length === 0 ? 0 : surgeOf(group.pods.length));
+  const others = live.filter((pod) => !current.includes(pod));
+  const most = group.pods.length + (others.length === 0 ? 0 : surgeOf(group.pods.length));
   const start = group.pods.filter((pod) => !names.has(podKey(pod)));
-  const room = Math.max(0, most - current.length - old.length);
-  const readyOld = old.filter((pod) => pod.ready);
-  const readyNow = current.filter((pod) => pod.ready).length + readyOld.length;
+  const room = Math.max(0, most - live.length);
+  const readyOthers = others.filter((pod) => pod.ready);
+  const spare = current.filter((pod) => pod.ready).length + readyOthers.length - group.pods.length;
   const going = [
-    ...excess,
-    ...old.filter((pod) => !pod.ready),
-    ...readyOld.slice(0, Math.max(0, readyNow - group.pods.length)),
+    ...others.filter((pod) => !pod.ready),
+    ...readyOthers.toReversed().slice(0, Math.max(0, spare)),
   ];
   return { start: start.slice(0, room), stop: keysOf(going) };
 }

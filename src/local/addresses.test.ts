@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addressPlan, freePlan, podAddresses, serviceAddresses } from "./addresses.ts";
+
+test("a mesh takes the first range that overlaps no route of the host", () => {
+  const cases: readonly [readonly string[], number | undefined][] = [
+    [[], 64],
+    [["default", "192.0.2.0/24", "fe80::/64"], 64],
+    [["10.64.127.252/30", "10.65.3.4"], 66],
+    [["10.64.0.0/15"], 66],
+    [["10.0.0.0/8"], undefined],
+    [["0.0.0.0/1"], undefined],
+    [["10.96.0.0/12", "10.64.0.0/11"], 112],
+  ];
+  for (const [routes, expected] of cases) {
+    assert.equal(freePlan(routes)?.number, expected, routes.join(" "));
+  }
+});
+
+test("a pod's address that was given back is the last to be used again", () => {
+  const pool = podAddresses(addressPlan(64));
+  const first = pool.take();
+  pool.give(first);
+  const seen = new Set<string>();
+  for (let i = 0; i < 20_000; i += 1) {
+    seen.add(pool.take());
+  }
+  assert.equal(seen.size, 20_000, "no address twice");
+  assert.ok(!seen.has(first));
+  assert.ok(![...seen].some((address) => address.endsWith(".255") || !address.startsWith("10.64.")));
+});
+
+test("a Service keeps its address, and gets the one that it asks for", () => {
+  const addressOf = serviceAddresses(addressPlan(64));
+  const web = addressOf("shop/web", undefined);
+  assert.match(web, /^10\.64\.128\./);
+  assert.notEqual(addressOf("shop/cart", undefined), web);
+  assert.equal(addressOf("shop/web", undefined), web);
+  assert.equal(addressOf("shop/fixed", "10.64.200.1"), "10.64.200.1");
+});
