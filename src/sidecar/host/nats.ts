@@ -189,8 +189,19 @@ function read(nats: Nats, socket: TcpSocket): string {
 
 /** Writes what is queued, and a ping now and then; returns when the connection is broken. */
 function write(nats: Nats, socket: TcpSocket): void {
+  let pingAt = ngx.now() + pingInterval;
   for (;;) {
     askAll(nats);
+    if (ngx.now() >= pingAt) {
+      if (nats.pongMissing) {
+        socket.close();
+        return;
+      }
+      // also while there is much to write: the server answers nothing else to that
+      nats.pongMissing = true;
+      pingAt = ngx.now() + pingInterval;
+      nats.queue.push("PING\r\n");
+    }
     if (nats.queue.length > 0) {
       const data = table.concat(nats.queue);
       while (nats.queue.length > 0) {
@@ -201,15 +212,7 @@ function write(nats: Nats, socket: TcpSocket): void {
         return;
       }
     }
-    const [woken] = nats.work.wait(pingInterval);
-    if (woken === undefined) {
-      if (nats.pongMissing) {
-        socket.close();
-        return;
-      }
-      nats.pongMissing = true;
-      nats.queue.push("PING\r\n");
-    }
+    nats.work.wait(math.max(pingAt - ngx.now(), 0.01));
   }
 }
 

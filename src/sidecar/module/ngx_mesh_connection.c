@@ -123,6 +123,14 @@ ngx_mesh_connection_get(ngx_connection_t *c)
         }
     }
 
+    /* connected to the listener itself and not captured: to pass it on would bring it back here, without end */
+
+    if (ngx_connection_local_sockaddr(c, NULL, 0) != NGX_OK
+        || ngx_cmp_sockaddr((struct sockaddr *) &mc->original, len, c->local_sockaddr, c->local_socklen, 1) == NGX_OK)
+    {
+        return mc;
+    }
+
     mc->captured = 1;
     mc->port = ngx_inet_get_port((struct sockaddr *) &mc->original);
     mc->address_len = ngx_mesh_address_text((struct sockaddr *) &mc->original, mc->address);
