@@ -69,24 +69,30 @@ async function main(): Promise<void> {
     () => undefined,
     seldom(refusalInterval, (error: Error) => log.warn(error.message)),
   );
-  const nats = openNatsLink({
-    server: options.nats,
-    trustDomain,
-    ready: identity.first,
-    identity: () => identity.current()!,
-    onStatistics: statistics.handle,
-    onInfo: (message) => log.info(message),
-    onWarning: (message) => log.warn(message),
-  });
-
   const state: ControllerState = {
     model: undefined,
     configuration: undefined,
     startedAt: Date.now(),
     version,
     error: "",
-    nats,
+    nats: undefined,
   };
+  const nats = openNatsLink({
+    server: options.nats,
+    trustDomain,
+    ready: identity.first,
+    identity: () => identity.current()!,
+    onStatistics(subject, bytes) {
+      // before the first model no pod is known, and none could be told from an impostor
+      if (state.model !== undefined) {
+        statistics.handle(subject, bytes);
+      }
+    },
+    onInfo: (message) => log.info(message),
+    onWarning: (message) => log.warn(message),
+  });
+  state.nats = nats;
+
   const logProblems = problemLogger();
   const loop = await runLoop({
     manifests: options.manifests,

@@ -9,7 +9,7 @@ export interface ControllerState {
   configuration: Configuration | undefined;
   readonly startedAt: number;
   readonly version: string;
-  readonly nats: Pick<NatsLink, "connected" | "publisher">;
+  nats: Pick<NatsLink, "connected" | "publisher"> | undefined;
   /** Why the newest manifests are not in force; empty: they are. */
   error: string;
 }
@@ -39,7 +39,7 @@ function serviceView(service: Service): object {
 
 function statusView(state: ControllerState): object {
   const { model, configuration } = state;
-  const publisher = state.nats.publisher();
+  const publisher = state.nats?.publisher();
   return {
     version: state.version,
     startedAt: new Date(state.startedAt).toISOString(),
@@ -49,7 +49,7 @@ function statusView(state: ControllerState): object {
       error: state.error,
     },
     nats: {
-      connected: state.nats.connected(),
+      connected: state.nats?.connected() ?? false,
       publishedVersion: publisher?.version ?? "",
       publishedAt:
         publisher === undefined || publisher.publishedAt === 0
