@@ -12,6 +12,8 @@ export interface Result {
   readonly unit: string;
   readonly direct?: number;
   readonly native: number;
+  /** Native with captured connections, when it was measured. */
+  readonly captured?: number;
   readonly mesh?: number;
   /** Mesh divided by native, median over the rounds. */
   readonly ratio?: number;
@@ -53,6 +55,7 @@ function result(
   const native = values("native");
   const mesh = values("mesh");
   const direct = values("direct");
+  const captured = values("captured");
   if (native === undefined) {
     return undefined;
   }
@@ -63,6 +66,7 @@ function result(
     unit: column.unit,
     ...(withoutProxies ? {} : { direct: median(direct) }),
     native: median(native),
+    ...(captured === undefined ? {} : { captured: median(captured) }),
     ...(mesh === undefined ? {} : { mesh: median(mesh), ...ratioOf(mesh, native) }),
   };
 }
@@ -102,11 +106,21 @@ export function table(results: readonly Result[], titleOf: (kind: string) => str
     `${titles[each.metric]}, ${each.unit}`,
     number(each.direct),
     number(each.native),
+    number(each.captured),
     number(each.mesh),
     each.ratio === undefined ? "" : `**${each.ratio.toFixed(2)}**`,
     each.spread === undefined ? "" : `${each.spread[0].toFixed(2)}–${each.spread[1].toFixed(2)}`,
   ]);
-  const head = ["traffic", "metric", "direct", "native", "mesh", "mesh ÷ native", "spread"];
+  const head = [
+    "traffic",
+    "metric",
+    "direct",
+    "native",
+    "native, captured",
+    "mesh",
+    "mesh ÷ native",
+    "spread",
+  ];
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(head), "|---|---|---:|---:|---:|---:|---:|", ...rows.map(line)].join("\n");
+  return [line(head), "|---|---|---:|---:|---:|---:|---:|---:|", ...rows.map(line)].join("\n");
 }

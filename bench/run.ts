@@ -1,7 +1,7 @@
 /**
  * `make bench`: measures, prints tables, writes bench/results.json and the tables in docs/benchmarks.md.
  *
- *   node bench/run.ts [--only compare,footprint,fleet] [--systems direct,native,mesh] [--kinds http,http-64k,grpc,tcp]
+ *   node bench/run.ts [--only compare,footprint,fleet] [--systems direct,native,captured,mesh] [--kinds http,http-64k,grpc,tcp]
  *                     [--rounds 7] [--seconds 3] [--no-write]
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,14 +18,15 @@ import { busyShare, cpuTimes, machine } from "./machine.ts";
 import { pss } from "./processes.ts";
 import { buildPrograms, type Programs } from "./programs.ts";
 import { pssResult, resultsOf, table, type Result } from "./results.ts";
+import { joinSchedulingGroup } from "./scheduling.ts";
 import { startMeshSystem } from "./systems/mesh.ts";
-import { sidecarRoot, startDirect, startNative } from "./systems/plain.ts";
+import { sidecarRoot, startCaptured, startDirect, startNative } from "./systems/plain.ts";
 import type { System } from "./systems/system.ts";
 
 const { values: flags } = parseArgs({
   options: {
     only: { type: "string", default: "compare,footprint,fleet" },
-    systems: { type: "string", default: "direct,native,mesh" },
+    systems: { type: "string", default: "direct,native,captured,mesh" },
     kinds: { type: "string", default: kinds.map((kind) => kind.name).join(",") },
     rounds: { type: "string", default: "7" },
     seconds: { type: "string", default: "3" },
@@ -63,6 +64,7 @@ async function runComparison(programs: Programs): Promise<Compared> {
     await start("direct", startDirect);
     await start("native", startNative);
     const nativeMemory = await memoryAlone(programs, running, "native");
+    await start("captured", startCaptured);
     await start("mesh", startMeshSystem);
     const comparison = await compare(programs.load, running, {
       rounds,
@@ -70,7 +72,7 @@ async function runComparison(programs: Programs): Promise<Compared> {
       kinds: chosenKinds,
       progress,
     });
-    for (const name of ["direct", "native"]) {
+    for (const name of ["direct", "native", "captured"]) {
       const at = running.findIndex((system) => system.name === name);
       await (at < 0 ? undefined : running.splice(at, 1)[0]?.stop());
     }
@@ -175,4 +177,12 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+const group = joinSchedulingGroup();
+if (group === undefined) {
+  progress("no control groups for the processor here: processes are scheduled by session");
+}
+try {
+  await main();
+} finally {
+  group?.leave();
+}

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runNow, startProgram, type RunningProgram } from "../commands.ts";
 import { createNetwork, type Network, type Pod } from "../network.ts";
-import { processTree, type Proxy } from "../processes.ts";
+import { processTree } from "../processes.ts";
 import type { Programs } from "../programs.ts";
 import type { System } from "./system.ts";
 
@@ -27,8 +27,16 @@ export async function startDirect(programs: Programs): Promise<System> {
 }
 
 /** The hand-written pair: one nginx beside the client, one beside each server. */
-export async function startNative(programs: Programs): Promise<System> {
-  const network = createNetwork("n");
+export function startNative(programs: Programs): Promise<System> {
+  return startPair(programs, createNetwork("n"), false);
+}
+
+/** The same, and the client and the servers' clients do not know of it. */
+export function startCaptured(programs: Programs): Promise<System> {
+  return startPair(programs, createNetwork("k"), true);
+}
+
+async function startPair(programs: Programs, network: Network, captured: boolean): Promise<System> {
   const running = startApps(network, programs);
   const certificates = mkdtempSync(join(tmpdir(), "nginx-mesh-bench-"));
   const nginx: { readonly pod: Pod; readonly program: RunningProgram }[] = [];
@@ -41,23 +49,33 @@ export async function startNative(programs: Programs): Promise<System> {
     running.push(...nginx.map((each) => each.program));
     await ready(network.client, "127.0.0.1:8080", running);
     await Promise.all(network.servers.map((pod) => ready(network.client, `${pod.address}:8443`, running)));
+    if (captured) {
+      capture(network);
+    }
   } catch (error) {
     await stopAll(network, running);
     throw error;
   } finally {
     rmSync(certificates, { recursive: true });
   }
-  const proxies: readonly Proxy[] = nginx.map(({ pod, program }) => ({
-    pod: pod.name,
-    pids: processTree(program.pid),
-  }));
+  const address = captured ? (network.servers[0] as Pod).address : "127.0.0.1";
   return {
-    name: "native",
+    name: captured ? "captured" : "native",
     inClient: network.client.enter,
-    proxies,
-    targets: (kind) => [`127.0.0.1:${kind.port}`],
+    proxies: nginx.map(({ pod, program }) => ({ pod: pod.name, pids: processTree(program.pid) })),
+    targets: (kind) => [`${address}:${kind.port}`],
     stop: () => stopAll(network, running),
   };
+}
+
+/** REDIRECT to the same port of the pod itself; what the proxies send is left alone. */
+function capture(network: Network): void {
+  const rules = (lines: readonly string[]): string => ["*nat", ...lines, "COMMIT", ""].join("\n");
+  const out = "-A OUTPUT -p tcp -m owner ! --uid-owner nobody ! -o lo -j REDIRECT";
+  runNow([...network.client.enter, "iptables-restore"], rules([out]));
+  for (const pod of network.servers) {
+    runNow([...pod.enter, "iptables-restore"], rules(["-A PREROUTING -p tcp -j REDIRECT"]));
+  }
 }
 
 function startApps(network: Network, programs: Programs): RunningProgram[] {

@@ -2,7 +2,8 @@
 import type { Kind } from "../kinds.ts";
 import type { Proxy } from "../processes.ts";
 
-export type SystemName = "direct" | "native" | "mesh";
+/** `captured`: native, with connections captured by iptables as the mesh does, which shows what that alone costs. */
+export type SystemName = "direct" | "native" | "captured" | "mesh";
 
 export interface System {
   readonly name: SystemName;
