@@ -31,6 +31,10 @@ static ngx_http_mesh_failure_t  ngx_http_mesh_failures[] = {
 
 static ngx_str_t  ngx_http_mesh_unknown = ngx_string("unknown-service");
 
+/* By this the sidecar that asked knows that the application has seen nothing of the request. */
+ngx_str_t  ngx_http_mesh_unreachable = ngx_string("unreachable");
+static ngx_str_t  ngx_http_mesh_unreachable_text = ngx_string("the application refuses connections");
+
 
 static ngx_http_mesh_failure_t *
 ngx_http_mesh_failure(ngx_uint_t status)
@@ -217,6 +221,11 @@ ngx_http_mesh_error_handler(ngx_http_request_t *r)
     status = r->err_status;
 
     f = ngx_http_mesh_failure(status);
+
+    if (ctx && !ctx->outgoing && ctx->unreachable) {
+        return ngx_http_mesh_respond(r, status, &ngx_http_mesh_unreachable, &f->grpc,
+                                     &ngx_http_mesh_unreachable_text);
+    }
 
     return ngx_http_mesh_respond(r, f->status ? status : NGX_HTTP_INTERNAL_SERVER_ERROR, &f->name, &f->grpc,
                                  &f->text);

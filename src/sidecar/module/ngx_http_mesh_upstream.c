@@ -19,12 +19,15 @@ typedef struct {
     ngx_mesh_endpoint_t   *endpoint;        /* referenced while it is set */
     ngx_int_t            (*process_header)(ngx_http_request_t *r);
     ngx_int_t            (*reinit_request)(ngx_http_request_t *r);
+    unsigned               interim:1;       /* an interim response may come */
 } ngx_http_mesh_peer_t;
 
 
 static ngx_int_t ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us);
 static ngx_int_t ngx_http_mesh_reinit_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mesh_process_header(ngx_http_request_t *r);
+static ngx_int_t ngx_http_mesh_process_interim(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_mesh_is_unreachable(ngx_http_request_t *r, ngx_http_mesh_peer_t *mp);
 static ngx_int_t ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data);
 static void ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state);
 static ngx_int_t ngx_http_mesh_set_session(ngx_peer_connection_t *pc, void *data);
@@ -70,12 +73,11 @@ ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     pc->save_session = ngx_http_mesh_save_session;
     pc->tries = NGX_MESH_TRIES;
 
-    if (r->stream == NULL) {
-        mp->process_header = r->upstream->process_header;
-        mp->reinit_request = r->upstream->reinit_request;
-        r->upstream->process_header = ngx_http_mesh_process_header;
-        r->upstream->reinit_request = ngx_http_mesh_reinit_request;
-    }
+    mp->interim = (r->stream == NULL);
+    mp->process_header = r->upstream->process_header;
+    mp->reinit_request = r->upstream->reinit_request;
+    r->upstream->process_header = ngx_http_mesh_process_header;
+    r->upstream->reinit_request = ngx_http_mesh_reinit_request;
 
     return NGX_OK;
 }
@@ -91,9 +93,89 @@ ngx_http_mesh_reinit_request(ngx_http_request_t *r)
 
     rc = mp->reinit_request(r);
 
-    r->upstream->process_header = ngx_http_mesh_process_header;
+    if (r->upstream->process_header != ngx_http_mesh_process_header) {
+        mp->process_header = r->upstream->process_header;
+        r->upstream->process_header = ngx_http_mesh_process_header;
+    }
+
+    mp->interim = (r->stream == NULL);
 
     return rc;
+}
+
+
+/* Stays in the way until the header is complete: nginx's own functions replace each other as they go on. */
+static ngx_int_t
+ngx_http_mesh_process_header(ngx_http_request_t *r)
+{
+    ngx_int_t              rc;
+    ngx_http_upstream_t   *u;
+    ngx_http_mesh_peer_t  *mp;
+
+    u = r->upstream;
+    mp = u->peer.data;
+
+    if (mp->interim) {
+        rc = ngx_http_mesh_process_interim(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        mp->interim = 0;
+    }
+
+    u->process_header = mp->process_header;
+
+    rc = mp->process_header(r);
+
+    mp->process_header = u->process_header;
+    u->process_header = ngx_http_mesh_process_header;
+
+    if (rc == NGX_OK && mp->ctx->outgoing && ngx_http_mesh_is_unreachable(r, mp)) {
+        mp->ctx->unreachable = 1;
+        return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    }
+
+    return rc;
+}
+
+
+/*
+ * Whether this is the other sidecar's answer, that its application refuses connections: then the endpoint is down as if
+ * it had refused the connection itself, and the application has seen nothing of the request.
+ */
+static ngx_uint_t
+ngx_http_mesh_is_unreachable(ngx_http_request_t *r, ngx_http_mesh_peer_t *mp)
+{
+    ngx_uint_t            i;
+    ngx_list_part_t      *part;
+    ngx_table_elt_t      *h;
+    ngx_http_upstream_t  *u;
+
+    u = r->upstream;
+
+    /* gRPC says it in a response with status 200 */
+
+    if (mp->endpoint == NULL || mp->endpoint->identity.len == 0
+        || (u->headers_in.status_n != NGX_HTTP_BAD_GATEWAY && r->stream == NULL))
+    {
+        return 0;
+    }
+
+    for (part = &u->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == sizeof("Nginx-Mesh-Error") - 1
+                && h[i].value.len == ngx_http_mesh_unreachable.len
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "Nginx-Mesh-Error", h[i].key.len) == 0)
+            {
+                return ngx_memcmp(h[i].value.data, ngx_http_mesh_unreachable.data, h[i].value.len) == 0;
+            }
+        }
+    }
+
+    return 0;
 }
 
 
@@ -102,15 +184,13 @@ ngx_http_mesh_reinit_request(ngx_http_request_t *r)
  * them, but for 100, which nginx answers itself. Runs until the final response begins.
  */
 static ngx_int_t
-ngx_http_mesh_process_header(ngx_http_request_t *r)
+ngx_http_mesh_process_interim(ngx_http_request_t *r)
 {
-    u_char                *p, *end;
-    size_t                 len;
-    ngx_buf_t             *b;
-    ngx_connection_t      *c;
-    ngx_http_mesh_peer_t  *mp;
+    u_char            *p, *end;
+    size_t             len;
+    ngx_buf_t         *b;
+    ngx_connection_t  *c;
 
-    mp = r->upstream->peer.data;
     b = &r->upstream->buffer;
     c = r->connection;
 
@@ -148,9 +228,7 @@ ngx_http_mesh_process_header(ngx_http_request_t *r)
         b->pos = end;
     }
 
-    r->upstream->process_header = mp->process_header;
-
-    return r->upstream->process_header(r);
+    return NGX_OK;
 }
 
 
@@ -222,6 +300,7 @@ ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 {
     ngx_http_mesh_peer_t  *mp = data;
 
+    ngx_uint_t             refused;
     ngx_connection_t      *c;
     ngx_http_upstream_t   *u;
     ngx_http_mesh_ctx_t   *ctx;
@@ -243,10 +322,19 @@ ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 
         /* a kept connection that the peer had closed says nothing about the endpoint */
 
+        refused = ctx->outgoing && ctx->unreachable;
+        ctx->unreachable = 0;
+
+        if (!pc->cached && u->state->connect_time == (ngx_msec_t) -1) {
+            refused = 1;
+        }
+
         if (ctx->outgoing) {
-            ngx_mesh_logic_failed(ctx->connection->destination, ep->id,
-                                  !pc->cached && u->state->connect_time == (ngx_msec_t) -1);
+            ngx_mesh_logic_failed(ctx->connection->destination, ep->id, refused);
             ctx->held = 0;
+
+        } else {
+            ctx->unreachable = refused;
         }
 
         ctx->endpoint = NGX_MESH_NONE;

@@ -165,6 +165,7 @@ typedef struct {
     unsigned                outgoing:1;
     unsigned                held:1;         /* the logic counts this request as in flight at `endpoint` */
     unsigned                refused:1;      /* the mesh itself answered */
+    unsigned                unreachable:1;  /* the application refused the connection of the last attempt */
 } ngx_http_mesh_ctx_t;
 
 typedef struct {
@@ -199,6 +200,7 @@ ngx_int_t ngx_http_mesh_refuse(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
 ngx_int_t ngx_http_mesh_error_handler(ngx_http_request_t *r);
 void ngx_http_mesh_set_client_max_body_size(off_t size);
 ngx_uint_t ngx_http_mesh_is_grpc(ngx_http_request_t *r);
+extern ngx_str_t  ngx_http_mesh_unreachable;
 ngx_int_t ngx_http_mesh_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_mesh_log_handler(ngx_http_request_t *r);
 

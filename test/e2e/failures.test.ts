@@ -1,0 +1,191 @@
+/** When nothing answers: which status, from whom, and what is tried again. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, test, type TestContext } from "node:test";
+import type { Answer } from "./apps/tools.ts";
+import { startMesh, type TestMesh } from "./mesh.ts";
+import { startPodClient, type PodClient } from "./pod-client.ts";
+import { showSidecars, sidecarStatus } from "./sidecar.ts";
+import { anything, anythingReady, idle, manifest, service, workload } from "./workload.ts";
+
+let mesh: TestMesh;
+let client: PodClient;
+
+before(async () => {
+  const half = { ports: anything, labels: { group: "mixed" } };
+  mesh = await startMesh({
+    "none.yaml": workload({ name: "none", replicas: 0, ports: anything }),
+    "up.yaml": workload({ name: "up", probe: anythingReady, ...half }),
+    // ready, though its HTTP and gRPC ports are closed
+    "down.yaml": workload({
+      name: "down",
+      env: { OFFLINE: "8080,50051,7000" },
+      probe: { tcpSocket: { port: 7001 }, periodSeconds: 1 },
+      ...half,
+    }),
+    "mixed.yaml": manifest(service("mixed", { group: "mixed" }, anything)),
+    "client.yaml": idle("client"),
+  });
+  client = startPodClient(mesh, "client");
+});
+
+afterEach((context) => showSidecars(context as TestContext, mesh));
+
+after(async () => {
+  client?.stop();
+  await mesh?.stop();
+});
+
+function get(url: string, method = "GET"): Promise<Answer> {
+  return client.run((tools, given) => tools.get(given.url, { method: given.method, agent: false }), {
+    url,
+    method,
+  });
+}
+
+/** Short plain text with the reason, and a header that says that it was the mesh. */
+function assertRefusal(answer: Answer, status: number, error: string, reason: RegExp): void {
+  assert.equal(answer.status, status, answer.body);
+  assert.equal(answer.headers["nginx-mesh-error"], error);
+  assert.equal(answer.headers["content-type"], "text/plain");
+  assert.match(answer.body, reason);
+  assert.match(answer.body, /^nginx-mesh: .*\n$/);
+  assert.ok(answer.body.length < 300 && !answer.body.includes("<"), answer.body);
+}
+
+test("a Service without endpoints: 503; TCP is closed; HEAD has no body", async () => {
+  assertRefusal(await get("http://none/"), 503, "no-endpoint", /no endpoint is ready for .*none/);
+  const head = await get("http://none/", "HEAD");
+  assert.equal(head.status, 503);
+  assert.equal(head.body, "");
+  const tcp = await client.run((tools) => tools.raw("none", 7000, { send: "x", timeout: 3000 }), 0);
+  assert.equal(tcp.text, "");
+  assert.match(tcp.ended, /closed|reset/);
+});
+
+test("the only endpoint is down: 502 for every method; TCP is closed", async () => {
+  for (const method of ["GET", "POST"]) {
+    assertRefusal(await get("http://down/", method), 502, "upstream-failed", /refused|broke/);
+  }
+  const tcp = await client.run((tools) => tools.raw("down", 7000, { send: "x", timeout: 3000 }), 0);
+  assert.equal(tcp.text, "");
+  assert.match(tcp.ended, /closed|reset/);
+});
+
+test("one of two endpoints is down: requests that may be repeated all succeed", async () => {
+  const outcome = await client.run(async (tools) => {
+    const statuses: number[] = [];
+    const pods = new Set<string>();
+    for (let i = 0; i < 40; i += 1) {
+      const answer = await tools.get("http://mixed/", { agent: false });
+      statuses.push(answer.status);
+      pods.add(String(answer.headers["served-by"]).replace(/-.*/, ""));
+    }
+    return { statuses, pods: [...pods] };
+  }, 0);
+  assert.ok(
+    outcome.statuses.every((status) => status === 200),
+    outcome.statuses.join(" "),
+  );
+  assert.deepEqual(outcome.pods, ["up"]);
+});
+
+test("one of two endpoints is down: of those that may not be repeated, only the probes fail", async () => {
+  const outcome = await client.run(async (tools) => {
+    let posts = 0;
+    let calls = 0;
+    const stub = tools.grpcClient("mixed:50051");
+    for (let i = 0; i < 40; i += 1) {
+      const answer = await tools.get("http://mixed/", { method: "POST", agent: false }, "body");
+      posts += answer.status === 200 ? 0 : 1;
+      calls += (await tools.call(stub, "unary", "hi")).code === 0 ? 0 : 1;
+    }
+    return { posts, calls };
+  }, 0);
+  assert.ok(outcome.posts <= 2, `${outcome.posts} of 40 POST`);
+  assert.ok(outcome.calls <= 2, `${outcome.calls} of 40 calls`);
+});
+
+test("an endpoint that refuses is set aside, and the status says why", async () => {
+  const { destinations } = await sidecarStatus(await mesh.pod("client"));
+  const all =
+    destinations
+      ?.filter((entry) => entry.destination.includes("mixed"))
+      .flatMap((entry) => entry.endpoints ?? []) ?? [];
+  const aside = all.filter((endpoint) => endpoint.state === "set aside");
+  assert.ok(aside.length > 0, JSON.stringify(all));
+  for (const endpoint of aside) {
+    assert.match(endpoint.pod, /^down-/);
+    assert.match(endpoint.reason, /attempts to connect failed/);
+  }
+});
+
+test("a connection that breaks after the request was sent: repeated only if the method allows it", async () => {
+  const counts = await client.run(async (tools) => {
+    const broken = async (method: string): Promise<{ status: number; error: unknown }> => {
+      const answer = await tools.get("http://up/break", { method, agent: false });
+      return { status: answer.status, error: answer.headers["nginx-mesh-error"] };
+    };
+    return { get: await broken("GET"), post: await broken("POST") };
+  }, 0);
+  assert.deepEqual(counts, {
+    get: { status: 502, error: "upstream-failed" },
+    post: { status: 502, error: "upstream-failed" },
+  });
+});
+
+test("errors of the application are its own: status, body and headers untouched", async () => {
+  const script = Buffer.from("HTTP/1.1 503 Own\r\nContent-Length: 3\r\nX-Own: 1\r\n\r\nown").toString(
+    "base64url",
+  );
+  const answer = await get(`http://up:81/raw/${script}`);
+  assert.deepEqual([answer.status, answer.body, answer.headers["x-own"]], [503, "own", "1"]);
+  assert.equal(answer.headers["nginx-mesh-error"], undefined);
+});
+
+test("a Service address that nothing is known of: 502; a port that the Service does not have likewise", async () => {
+  const range = (await mesh.exec("client", "getent", "ahostsv4", "up")).stdout.split(" ")[0]!;
+  const unknown = `${range.split(".").slice(0, 3).join(".")}.250`;
+  assertRefusal(await get(`http://${unknown}/`), 502, "unknown-service", /no service of the mesh/);
+  assertRefusal(await get("http://up:4711/"), 502, "unknown-service", /no service of the mesh/);
+  const tcp = await client.run(
+    (tools, host) => tools.raw(host, 5432, { send: "\0\0\0\x08\x04\xd2\x16\x2f", timeout: 4000 }),
+    unknown,
+  );
+  assert.equal(tcp.text, "");
+  assert.match(tcp.ended, /closed|reset/);
+});
+
+test("a Service that goes away: its connections are told so", async () => {
+  mesh.write("gone.yaml", manifest(service("gone", { app: "up" }, anything)));
+  const status = await client.run(async (tools) => {
+    for (let i = 0; i < 50; i += 1) {
+      const answer = await tools.get("http://gone/").catch(() => undefined);
+      if (answer?.status === 200) {
+        return 200;
+      }
+      await tools.timers.setTimeout(100);
+    }
+    return 0;
+  }, 0);
+  assert.equal(status, 200);
+  const address = (await mesh.exec("client", "getent", "ahostsv4", "gone")).stdout.split(" ")[0]!;
+  mesh.write("gone.yaml", undefined);
+  const after = await client.run(async (tools, host) => {
+    for (let i = 0; i < 50; i += 1) {
+      const answer = await tools.get(`http://${host}/`, { agent: false });
+      if (answer.status !== 200) {
+        return { status: answer.status, error: answer.headers["nginx-mesh-error"] };
+      }
+      await tools.timers.setTimeout(100);
+    }
+    return { status: 0, error: "" };
+  }, address);
+  assert.deepEqual(after, { status: 502, error: "unknown-service" });
+});
+
+test("a server that speaks first behind an unknown Service address: closed, not left hanging", async () => {
+  const range = (await mesh.exec("client", "getent", "ahostsv4", "up")).stdout.split(" ")[0]!;
+  const unknown = `${range.split(".").slice(0, 3).join(".")}.251`;
+  const answer = await client.run((tools, host) => tools.raw(host, 7001, { timeout: 5000 }), unknown);
+  assert.match(answer.ended, /closed|reset/);
+});
