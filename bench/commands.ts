@@ -41,11 +41,14 @@ export interface RunningProgram {
   stop(): Promise<void>;
 }
 
-/** Starts a program. One that cannot be started shows it by ending at once. */
+/** Starts a program, which ends with this process at the latest. One that cannot be started shows it by ending at once. */
 export function startProgram(command: readonly string[]): RunningProgram {
   const [program, ...args] = command as [string, ...string[]];
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   let errors = "";
+  const endWithUs = (): boolean => child.kill("SIGKILL");
+  process.on("exit", endWithUs);
+  child.on("exit", () => process.off("exit", endWithUs));
   child.on("error", (cause) => (errors += `cannot run ${program}: ${cause.message}`));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors = (errors + text).slice(-4000)));
   return {

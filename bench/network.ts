@@ -31,7 +31,11 @@ export function createNetwork(name: string): Network {
   };
   const client = pod("c", "10.90.0.11");
   const servers = [pod("s1", "10.90.0.21"), pod("s2", "10.90.0.22")];
-  const remove = (): void => removeNamespaces((namespace) => namespace.startsWith(node));
+  const remove = (): void => {
+    process.off("exit", remove);
+    removeNamespaces((namespace) => namespace.startsWith(node));
+  };
+  process.on("exit", remove);
   try {
     for (const namespace of [node, ...[client, ...servers].map((each) => each.name)]) {
       runNow(["ip", "netns", "add", namespace]);

@@ -177,12 +177,15 @@ async function main(): Promise<void> {
   }
 }
 
+// what runs and what was made go at exit; there are more listeners for it than Node thinks are meant
+process.setMaxListeners(200);
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => process.exit(130));
+}
 const group = joinSchedulingGroup();
 if (group === undefined) {
   progress("no control groups for the processor here: processes are scheduled by session");
+} else {
+  process.on("exit", () => group.leave());
 }
-try {
-  await main();
-} finally {
-  group?.leave();
-}
+await main();
