@@ -117,6 +117,12 @@ async function untilReady(
   return view;
 }
 
+/** `--timeout` is an option of every command, which takes it; its default is for questions to the control plane. */
+function patienceOf(options: UpOptions, command: Command): number {
+  const given = command.parent?.parent?.getOptionValueSource("timeout") === "cli";
+  return given ? globalOptions(command).timeout : options.timeout;
+}
+
 async function up(options: UpOptions, command: Command, output: Output): Promise<void> {
   const { name, layout } = chosenMesh({
     ...globalOptions(command),
@@ -136,7 +142,8 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
     output.print("  removed what an earlier mesh of this name had left behind\n");
   }
   await checkKernel();
-  const end = Date.now() + options.timeout;
+  const patience = patienceOf(options, command);
+  const end = Date.now() + patience;
   const settings: EngineSettings = {
     name,
     state: layout.state,
@@ -164,7 +171,14 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
   if (view?.ready !== true) {
     const why = view === undefined ? "  the engine does not answer yet\n" : notReady(view, layout);
     throw new CommandError(
-      `not everything is ready after ${options.timeout / 1000} s; the mesh goes on in the background:\n${why.trimEnd()}`,
+      `not everything is ready after ${patience / 1000} s; the mesh goes on in the background:\n${why.trimEnd()}`,
+      { status: exitStatus.notWell },
+    );
+  }
+  if (view.problems.length > 0) {
+    const problems = view.problems.map((problem) => `  ${problem}`).join("\n");
+    throw new CommandError(
+      `${view.pods.length} pods are ready and go on in the background, without what is wrong in the manifests:\n${problems}`,
       { status: exitStatus.notWell },
     );
   }
