@@ -19,13 +19,6 @@ test("the rules of an ordinary pod", () => {
 -A NGINX_MESH_PREROUTING -p tcp -m multiport --dports 8886,8887,8895,8896 -j RETURN
 -A NGINX_MESH_PREROUTING -p tcp -j REDIRECT --to-ports 8901
 COMMIT
-*filter
-:NGINX_MESH_INPUT - [0:0]
--A INPUT -p tcp -j NGINX_MESH_INPUT
--A NGINX_MESH_INPUT -i lo -j RETURN
--A NGINX_MESH_INPUT -m conntrack --ctstate DNAT -j RETURN
--A NGINX_MESH_INPUT -p tcp -m multiport --dports 8888:8894,8900:8909 -j DROP
-COMMIT
 `,
   );
 });

@@ -21,7 +21,6 @@ const mostPorts = 15;
 
 const outputChain = "NGINX_MESH_OUTPUT";
 const preroutingChain = "NGINX_MESH_PREROUTING";
-const inputChain = "NGINX_MESH_INPUT";
 
 function unique(numbers: readonly number[]): number[] {
   return [...new Set(numbers)].sort((a, b) => a - b);
@@ -36,22 +35,6 @@ function returnPorts(chain: string, numbers: readonly number[]): string[] {
     rules.push(`-A ${chain} -p tcp -m multiport --dports ${part} -j RETURN`);
   }
   return rules;
-}
-
-/** Ports of the sidecar that nobody outside the pod may connect to, as ranges. */
-function closedRanges(): string[] {
-  const open: readonly number[] = openPorts;
-  const closed = unique(Object.values(ports)).filter((port) => !open.includes(port));
-  const ranges: [number, number][] = [];
-  for (const port of closed) {
-    const last = ranges.at(-1);
-    if (last !== undefined && last[1] === port - 1) {
-      last[1] = port;
-    } else {
-      ranges.push([port, port]);
-    }
-  }
-  return ranges.map(([from, to]) => (from === to ? `${from}` : `${from}:${to}`));
 }
 
 function natTable(options: CaptureOptions): string[] {
@@ -74,23 +57,14 @@ function natTable(options: CaptureOptions): string[] {
   ];
 }
 
-/** A captured connection has been translated (ctstate DNAT); one that was sent to these ports as they are has not. */
-function filterTable(): string[] {
-  return [
-    "*filter",
-    `:${inputChain} - [0:0]`,
-    `-A INPUT -p tcp -j ${inputChain}`,
-    `-A ${inputChain} -i lo -j RETURN`,
-    `-A ${inputChain} -m conntrack --ctstate DNAT -j RETURN`,
-    `-A ${inputChain} -p tcp -m multiport --dports ${closedRanges().join(",")} -j DROP`,
-    "COMMIT",
-  ];
-}
-
 /**
+ * Only the table nat, whose rules see the first packet of a connection: a rule in the table filter would cost every
+ * packet. The sidecar's own ports need none: a connection from outside to one of them is captured like any other, and
+ * the sidecar closes it, as it is no port of the application.
+ *
  * Input for `iptables-restore --noflush` (or `ip6tables-restore`) in the pod's network namespace. Outgoing
  * connections of all but the sidecar's user go to port 8900, incoming ones to 8901; UDP is not captured.
  */
 export function captureRules(options: CaptureOptions): string {
-  return `${[...natTable(options), ...filterTable()].join("\n")}\n`;
+  return `${natTable(options).join("\n")}\n`;
 }

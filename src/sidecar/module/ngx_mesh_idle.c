@@ -136,6 +136,10 @@ ngx_mesh_endpoint_keep(ngx_mesh_endpoint_t *ep, ngx_uint_t protocol, ngx_connect
         ngx_del_timer(c->write);
     }
 
+    if (c->ssl) {
+        ngx_ssl_free_buffer(c);             /* 16 KiB that a connection needs only while it sends */
+    }
+
     c->write->handler = ngx_mesh_idle_write_handler;
     c->read->handler = ngx_mesh_idle_read_handler;
 
