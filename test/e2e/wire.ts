@@ -25,7 +25,18 @@ function command(mesh: TestMesh, pod: PodView, args: readonly string[]): readonl
 
 /** Records what leaves and enters a meshed pod. */
 export async function capture(mesh: TestMesh, pod: PodView, filter: string): Promise<Capture> {
-  const args = ["tcpdump", "--immediate-mode", "-i", "eth0", "-s", "0", "-U", "-w", "-", ...filter.split(" ")];
+  const args = [
+    "tcpdump",
+    "--immediate-mode",
+    "-i",
+    "eth0",
+    "-s",
+    "0",
+    "-U",
+    "-w",
+    "-",
+    ...filter.split(" "),
+  ];
   const child = spawn("nsenter", command(mesh, pod, args), { stdio: ["ignore", "pipe", "pipe"] });
   const chunks: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -65,5 +76,12 @@ export async function removeCapture(
   chain: "OUTPUT" | "PREROUTING",
 ): Promise<void> {
   const args = ["iptables", "-t", "nat", "-F", `NGINX_MESH_${chain}`];
+  await promisify(execFile)("nsenter", [...command(mesh, pod, args)]);
+}
+
+/** Lets a pod refuse all new connections and reset those that are open, or stops that. */
+export async function setRefusing(mesh: TestMesh, pod: PodView, refusing: boolean): Promise<void> {
+  const rule = "INPUT -i eth0 -p tcp -j REJECT --reject-with tcp-reset".split(" ");
+  const args = ["iptables", refusing ? "-I" : "-D", ...rule];
   await promisify(execFile)("nsenter", [...command(mesh, pod, args)]);
 }

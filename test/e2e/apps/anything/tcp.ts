@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { listen, offline, podName } from "./listen.ts";
 
 /** A key and a certificate that nobody trusts. */
-function selfSigned(): string {
+export function selfSigned(): string {
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "-"];
   const args = ["req", "-x509", ...key, "-days", "1", "-subj", "/CN=own.example", "-out", "-"];
   return execFileSync("openssl", args, { stdio: ["ignore", "pipe", "ignore"] }).toString();
