@@ -16,6 +16,7 @@ import {
   startInBackground,
 } from "../local/host.ts";
 import { logFile, type Layout } from "../local/layout.ts";
+import { withNetworkLock } from "../local/network-lock.ts";
 import type { EngineSettings } from "../local/settings.ts";
 import { parseDuration } from "./duration.ts";
 import { CommandError, exitStatus } from "./errors.ts";
@@ -144,7 +145,7 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
   await checkKernel();
   const patience = patienceOf(options, command);
   const end = Date.now() + patience;
-  const settings: EngineSettings = {
+  const settings: Omit<EngineSettings, "network"> = {
     name,
     state: layout.state,
     manifests,
@@ -155,7 +156,6 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
     caKeyType: options.caKeyType,
     program,
     sidecarRoot: options.sidecarRoot,
-    network: await chooseNetwork(),
   };
   output.print(`mesh "${name}" from ${manifests}\n`);
   const interrupted = (): void => {
@@ -164,7 +164,9 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
   };
   process.once("SIGINT", interrupted);
   process.once("SIGTERM", interrupted);
-  const record = await startInBackground(settings);
+  const record = await withNetworkLock(async () =>
+    startInBackground({ ...settings, network: await chooseNetwork() }),
+  );
   const view = await untilReady({ name, layout }, () => isAlive(record), end, output);
   process.off("SIGINT", interrupted);
   process.off("SIGTERM", interrupted);
