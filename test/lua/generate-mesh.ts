@@ -62,7 +62,12 @@ function service(random: Random, name: string): unknown {
   const list = used.map((port) => {
     const endpoints = many(random, 0, 3, (i) => {
       const address = chance(random, 0.03) ? "nonsense" : `10.1.${name.slice(1)}.${i}`;
-      return endpoint(name, address, 8000 + port, chance(random, 0.3) ? "" : identityOf(name));
+      return endpoint(
+        name,
+        address,
+        8000 + port + whole(random, 0, 1),
+        chance(random, 0.3) ? "" : identityOf(name),
+      );
     });
     const changes = {
       balancing: pick(random, methods),

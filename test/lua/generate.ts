@@ -63,7 +63,8 @@ function rule(random: Random, index: number): RouteRule<string> {
 export function routeScenario(random: Random): RouteScenario {
   return {
     kind: "route",
-    random: many(random, 31, 31, random),
+    // also the points where one weight ends and the next begins
+    random: many(random, 31, 31, () => pick(random, [0, 0.25, 0.5, random(), random()])),
     rules: many(random, 0, 4, (i) => rule(random, i)),
     requests: many(random, 1, 20, () => request(random)),
   };

@@ -119,6 +119,41 @@ test("a TLS record that holds no ClientHello, or cannot hold one, is declined", 
   assert.deepEqual(new Set(results(cases.map((bytes) => Buffer.from(bytes)))), new Set(["DECLINED"]));
 });
 
+/** A ClientHello with these extensions, at the end of its bytes. */
+function helloWith(extensions: readonly number[]): Buffer {
+  const begin = [1, ...Array<number>(3 + 2 + 32).fill(0)];
+  const body = [...begin, 0, 0, 2, 0x13, 1, 1, 0, 0, extensions.length, ...extensions];
+  return Buffer.from([22, 3, 1, 0, body.length, ...body]);
+}
+
+test("extensions that end early, names that are too long, and what else stands at the edge", () => {
+  const name = [..."abc"].map((letter) => letter.charCodeAt(0));
+  const cases: readonly (readonly [readonly number[], string])[] = [
+    [[], "OK"],
+    [[0], "OK"],
+    [[0, 0, 0], "OK"],
+    [[0, 1, 0, 0], "OK"],
+    [[0, 1, 0, 1], "DECLINED"],
+    [[0, 0, 0, 8, 0, 6, 0, 0, 3, ...name], "OK abc"],
+    [[0, 1, 0, 1, 9, 0, 0, 0, 8, 0, 6, 0, 0, 3, ...name], "OK abc"],
+    [[0, 0, 0, 8, 0, 6, 0, 0, 2, ...name], "OK ab"],
+    [[0, 0, 0, 8, 0, 6, 0, 0, 4, ...name], "DECLINED"],
+    [[0, 0, 0, 9, 0, 6, 0, 0, 4, ...name], "DECLINED"],
+    [[0, 0, 0, 8, 0, 6, 1, 0, 3, ...name], "DECLINED"],
+    [[0, 0, 0, 4, 0, 2, 0, 0], "DECLINED"],
+    [[0, 0, 0, 5, 0, 3, 0, 0, 0], "OK"],
+  ];
+  const pieces = cases.map(([extensions]) => helloWith(extensions));
+  assert.deepEqual(
+    results(pieces),
+    cases.map(([, expected]) => expected),
+  );
+  assert.deepEqual(
+    pieces.map(readHello),
+    cases.map(([, expected]) => expected),
+  );
+});
+
 /** Changes at random places: other bytes, lengths of nothing and of too much, bytes that go or are doubled, a new end. */
 function mutate(random: () => number): Buffer {
   const bytes = Buffer.from(hello);
