@@ -3,7 +3,8 @@
 #include "ngx_mesh.h"
 
 
-#define NGX_MESH_IDLE_MAX  1024             /* idle connections of all endpoints together */
+#define NGX_MESH_IDLE_MAX      1024         /* idle connections of all endpoints together */
+#define NGX_MESH_IDLE_BUFFERS  32           /* of them keep their send buffer */
 
 
 typedef struct {
@@ -136,8 +137,10 @@ ngx_mesh_endpoint_keep(ngx_mesh_endpoint_t *ep, ngx_uint_t protocol, ngx_connect
         ngx_del_timer(c->write);
     }
 
-    if (c->ssl) {
-        ngx_ssl_free_buffer(c);             /* 16 KiB that a connection needs only while it sends */
+    /* 16 KiB that a connection needs only while it sends; with few connections a request does without the churn */
+
+    if (c->ssl && ngx_mesh_kept.count > NGX_MESH_IDLE_BUFFERS) {
+        ngx_ssl_free_buffer(c);
     }
 
     c->write->handler = ngx_mesh_idle_write_handler;
