@@ -156,6 +156,8 @@ function describe(state: State): void {
 function answerAll(state: State): void {
   const { logic, mesh, bucket } = state;
   while (mesh.keys.toAsk.length > 0) {
+    // after a reconnect the order of the questions is that of a table's keys
+    mesh.keys.toAsk.sort();
     const name = mesh.keys.toAsk.pop()!;
     const key = mesh.keys.byName[name];
     if (key !== undefined && bucket[name] !== undefined) {
@@ -182,6 +184,19 @@ function changeBucket(state: State, step: MeshStep & { readonly op: "set" | "rem
   } else {
     logic.settle.absent(mesh, key, true, "message");
   }
+}
+
+/** As often as something goes: a backend goes only after what leads to it, which may come later in the same round. */
+function dropAll(state: State): void {
+  const all: string[] = [];
+  let names = state.logic.housekeeping.dropUnused(state.mesh, state.time);
+  while (names.length > 0) {
+    for (let i = 0; i < names.length; i++) {
+      all.push(names[i]!);
+    }
+    names = state.logic.housekeeping.dropUnused(state.mesh, state.time);
+  }
+  writeSorted(state, "dropped", all);
 }
 
 function choose(state: State, step: MeshStep & { readonly op: "choose" }): void {
@@ -272,7 +287,7 @@ function control(state: State, step: MeshStep): void {
       logic.settle.giveUp(mesh, state.time - 1);
       break;
     case "dropUnused":
-      writeSorted(state, "dropped", logic.housekeeping.dropUnused(mesh, state.time));
+      dropAll(state);
       break;
     case "forgetCallers":
       logic.housekeeping.forgetCallers(mesh, 0);

@@ -227,6 +227,7 @@ test("a pod's address: its own pool, by what is known of the port", () => {
   change(scene.mesh, scene.bucket, addressKey("10.0.1.7"), undefined);
   assert.equal(choose(scene.mesh, http.id, {}, -1, 0), actions.unknown);
   change(scene.mesh, scene.bucket, addressKey("10.0.1.7"), pod(9));
+  assert.deepEqual(reached(scene, http), ["10.0.1.7"], "connections that are still open go on");
   assert.equal(destinationOf(scene, "10.0.1.7", 8080), http);
   assert.deepEqual([http.pool.endpoints[0]?.pod, http.gone], ["db-9", false]);
 });
@@ -272,6 +273,18 @@ test("own settings change modes and methods of everything at once", () => {
   assert.ok(identities.length >= 4 && identities.every((identity) => identity === ""), identities.join(" "));
   assert.equal(pod.pool.method, "random");
   assert.equal(routedTo.pool.method, "least_time", "what a Service says itself counts more");
+});
+
+test("mode strict comes and goes: a pod without a sidecar is out of reach in the meantime", () => {
+  const key = addressKey("10.0.1.7");
+  const scene = createScene({ [key]: podAddress("old", { meshed: false }) });
+  const destination = destinationOf(scene, "10.0.1.7", 80);
+  change(scene.mesh, scene.bucket, settingsKey, workloadMessage({ mtlsMode: "strict" }));
+  assert.equal(choose(scene.mesh, destination.id, {}, -1, 0), actions.noEndpoint);
+  change(scene.mesh, scene.bucket, key, podAddress("new", { meshed: false }));
+  assert.equal(choose(scene.mesh, destination.id, {}, -1, 0), actions.noEndpoint);
+  change(scene.mesh, scene.bucket, settingsKey, workloadMessage({ mtlsMode: "permissive" }));
+  assert.deepEqual(reached(scene, destination), ["10.0.1.7"]);
 });
 
 test("closing brings the count of connections down again", () => {

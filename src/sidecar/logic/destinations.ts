@@ -22,7 +22,13 @@ function target(key: string, port: number): string {
   return `${key} ${port}`;
 }
 
-function findDestination(mesh: Mesh, key: string, port: number, pool: MeshPool): Destination {
+function findDestination(
+  mesh: Mesh,
+  key: string,
+  port: number,
+  address: string,
+  pool: MeshPool,
+): Destination {
   const name = target(key, port);
   const present = mesh.byTarget[name];
   if (present !== undefined && present.protocol === pool.protocol) {
@@ -38,6 +44,7 @@ function findDestination(mesh: Mesh, key: string, port: number, pool: MeshPool):
     protocol: pool.protocol,
     key,
     port,
+    address,
     pool,
     rules: [],
     gone: false,
@@ -184,6 +191,7 @@ export function serviceDestination(
     mesh,
     key.name,
     port,
+    "",
     poolOfService(mesh, message, found, found.protocol),
   );
   destination.rules = rules;
@@ -217,7 +225,7 @@ export function podDestination(mesh: Mesh, key: Key, address: string, port: numb
     protocol: podProtocol(pod, port),
   });
   fillPool(mesh, pool, [podEndpoint(pod, address, port)], undefined);
-  return findDestination(mesh, key.name, port, pool);
+  return findDestination(mesh, key.name, port, address, pool);
 }
 
 function refreshService(mesh: Mesh, destination: Destination, message: ServiceMessage): void {
@@ -285,17 +293,12 @@ function refreshOwn(mesh: Mesh, destination: Destination, key: Key): void {
     return;
   }
   const pod = key.value as PodAddress;
-  const old = destination.pool.endpoints[0];
-  const address = old === undefined ? undefined : old.address;
-  if (
-    pod.kind !== "pod" ||
-    podProtocol(pod, destination.port) !== destination.protocol ||
-    address === undefined
-  ) {
+  if (pod.kind !== "pod" || podProtocol(pod, destination.port) !== destination.protocol) {
     leaveEmpty(mesh, destination);
     return;
   }
-  fillPool(mesh, destination.pool, [podEndpoint(pod, address, destination.port)], undefined);
+  fillPool(mesh, destination.pool, [podEndpoint(pod, destination.address, destination.port)], undefined);
+  destination.gone = false;
 }
 
 function isService(value: unknown): value is ServiceMessage {

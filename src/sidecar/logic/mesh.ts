@@ -59,6 +59,8 @@ export interface Destination {
   /** The key it is made from; `address.…` or `service.…`. */
   readonly key: string;
   readonly port: number;
+  /** Of a pod; empty for a Service. */
+  readonly address: string;
   pool: MeshPool;
   /** Empty: everything goes to `pool`. */
   rules: readonly RouteRule<MeshPool>[];
