@@ -34,6 +34,6 @@ export function localDownCommand(output: Output): Command {
         }
       }
       await cleanUp(mesh.layout);
-      output.print(`mesh "${mesh.name}" is down\n`);
+      output.print(`mesh "${record.settings.name}" is down\n`);
     });
 }

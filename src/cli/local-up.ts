@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { FolderError, openFolder } from "../cluster/folder.ts";
 import { formatProblem } from "../api/problem.ts";
+import { ProgramError } from "../local/commands.ts";
 import type { EngineView, PodView } from "../local/control.ts";
 import {
   checkKernel,
@@ -124,52 +125,48 @@ function patienceOf(options: UpOptions, command: Command): number {
   return given ? globalOptions(command).timeout : options.timeout;
 }
 
-async function up(options: UpOptions, command: Command, output: Output): Promise<void> {
-  const { name, layout } = chosenMesh({
-    ...globalOptions(command),
-    ...(options.name === undefined ? {} : { name: options.name }),
-  });
-  const manifests = resolve(options.file);
-  const program = programFolder();
-  checkMachine(program, options.sidecarRoot);
-  await checkManifests(manifests, output);
+function settingsOf(
+  options: UpOptions,
+  mesh: { readonly name: string; readonly layout: Layout },
+): Omit<EngineSettings, "network"> {
+  return {
+    name: mesh.name,
+    state: mesh.layout.state,
+    manifests: resolve(options.file),
+    trustDomain: options.trustDomain,
+    svidTtlSeconds: options.svidTtl / 1000,
+    caTtlSeconds: options.caTtl / 1000,
+    ...(options.caOverlap === undefined ? {} : { caOverlapSeconds: options.caOverlap / 1000 }),
+    caKeyType: options.caKeyType,
+    program: programFolder(),
+    sidecarRoot: options.sidecarRoot,
+  };
+}
+
+function refuseIfRunning(layout: Layout): void {
   const before = readRecord(layout);
   if (before !== undefined && isAlive(before)) {
     throw new CommandError(
       `the state folder ${layout.state} is in use: mesh "${before.settings.name}" runs from ${before.settings.manifests} (process ${before.pid}); "nginx-meshctl local down" ends it, --name starts another beside it`,
     );
   }
-  if (await cleanUp(layout)) {
-    output.print("  removed what an earlier mesh of this name had left behind\n");
-  }
-  await checkKernel();
-  const patience = patienceOf(options, command);
-  const end = Date.now() + patience;
-  const settings: Omit<EngineSettings, "network"> = {
-    name,
-    state: layout.state,
-    manifests,
-    trustDomain: options.trustDomain,
-    svidTtlSeconds: options.svidTtl / 1000,
-    caTtlSeconds: options.caTtl / 1000,
-    ...(options.caOverlap === undefined ? {} : { caOverlapSeconds: options.caOverlap / 1000 }),
-    caKeyType: options.caKeyType,
-    program,
-    sidecarRoot: options.sidecarRoot,
-  };
-  output.print(`mesh "${name}" from ${manifests}\n`);
+}
+
+/** Removes the mesh again when the user or the system ends this program. */
+function cleanUpOnSignals(layout: Layout, output: Output): () => void {
   const interrupted = (): void => {
     output.warn("\ninterrupted: ending the mesh\n");
     void cleanUp(layout).finally(() => process.exit(130));
   };
   process.once("SIGINT", interrupted);
   process.once("SIGTERM", interrupted);
-  const record = await withNetworkLock(async () =>
-    startInBackground({ ...settings, network: await chooseNetwork() }),
-  );
-  const view = await untilReady({ name, layout }, () => isAlive(record), end, output);
-  process.off("SIGINT", interrupted);
-  process.off("SIGTERM", interrupted);
+  return () => {
+    process.off("SIGINT", interrupted);
+    process.off("SIGTERM", interrupted);
+  };
+}
+
+function conclude(view: EngineView | undefined, layout: Layout, patience: number, output: Output): void {
   if (view?.ready !== true) {
     const why = view === undefined ? "  the engine does not answer yet\n" : notReady(view, layout);
     throw new CommandError(
@@ -187,6 +184,35 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
   output.print(
     `ready: ${view.pods.length} pods; it goes on in the background until "nginx-meshctl local down"\n`,
   );
+}
+
+async function up(options: UpOptions, command: Command, output: Output): Promise<void> {
+  const mesh = chosenMesh({
+    ...globalOptions(command),
+    ...(options.name === undefined ? {} : { name: options.name }),
+  });
+  const { layout } = mesh;
+  const settings = settingsOf(options, mesh);
+  checkMachine(settings.program, options.sidecarRoot);
+  await checkManifests(settings.manifests, output);
+  refuseIfRunning(layout);
+  await checkKernel();
+  const patience = patienceOf(options, command);
+  const end = Date.now() + patience;
+  let done = (): void => undefined;
+  // one start at a time on this machine, so that neither a network nor a state folder is taken twice
+  const record = await withNetworkLock(async () => {
+    refuseIfRunning(layout);
+    done = cleanUpOnSignals(layout, output);
+    if (await cleanUp(layout)) {
+      output.print("  removed what an earlier mesh of this name had left behind\n");
+    }
+    output.print(`mesh "${mesh.name}" from ${settings.manifests}\n`);
+    return startInBackground({ ...settings, network: await chooseNetwork() });
+  });
+  const view = await untilReady(mesh, () => isAlive(record), end, output);
+  done();
+  conclude(view, layout, patience, output);
 }
 
 function duration(flags: string, text: string, standard: string): Option {
@@ -224,7 +250,7 @@ export function localUpCommand(output: Output): Command {
       try {
         await up(options, command, output);
       } catch (error) {
-        if (error instanceof LocalError) {
+        if (error instanceof LocalError || error instanceof ProgramError) {
           throw new CommandError(error.message, { cause: error });
         }
         throw error;

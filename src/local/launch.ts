@@ -138,7 +138,13 @@ export function natsLaunch(launcher: string, root: string, configuration: string
     program: launcher,
     args: [
       ...confined,
-      ...["--", loader, "--library-path", libraries, `${root}/usr/sbin/nats-server`, "-c", configuration],
+      "--",
+      loader,
+      "--library-path",
+      libraries,
+      `${root}/usr/sbin/nats-server`,
+      "-c",
+      configuration,
     ],
     environment: { PATH: systemPath },
   };

@@ -49,14 +49,11 @@ export function processOf(
   place: PodPlace,
   context: PodContext,
 ): ContainerProcess {
-  const root = rootOf(desired);
   const fields = { ...desired, address: place.address };
+  const start = rootOf(desired) === undefined ? desired.folder : "/";
   return {
     environment: environmentOf(container, fields, context.environment, context.configMaps()),
-    workingDirectory:
-      root === undefined
-        ? resolve(desired.folder, container.workingDir ?? ".")
-        : (container.workingDir ?? "/"),
+    workingDirectory: container.workingDir === undefined ? "/" : resolve(start, container.workingDir),
     ...userOf(container, desired),
   };
 }

@@ -5,6 +5,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -66,10 +67,14 @@ let count = 0;
 /** Ends the mesh when this process has ended, whatever way. */
 function startWatchdog(state: string, folder: string): ChildProcess {
   const script = `cat >/dev/null; "$1" local down --now --state "$2" >/dev/null 2>&1; rm -rf "$2" "$3"`;
-  return spawn("sh", ["-c", script, "sh", meshctl, state, folder], {
+  const watchdog = spawn("sh", ["-c", script, "sh", meshctl, state, folder], {
     detached: true,
     stdio: ["pipe", "ignore", "ignore"],
   });
+  // it does not keep this process from ending
+  watchdog.unref();
+  (watchdog.stdin as Socket | null)?.unref();
+  return watchdog;
 }
 
 function askEngine(socketPath: string): Promise<EngineView> {
