@@ -154,6 +154,15 @@ test("a TCP connection through a split is of the kind of the backends, not of th
   assert.deepEqual(tcpTo(meshed, route, plain), ["plain", "10.0.2.11", "10.0.2.12"]);
   assert.deepEqual(tcpTo(meshed, route, mixed), ["tls", "10.0.2.12"]);
   assert.deepEqual(tcpTo([], route, empty), ["plain", "-1", "10.0.2.11"]);
+  const withEmpty = {
+    ...mixed,
+    [serviceKey("shop", "db-c")]: serviceMessage("db-c", [servicePort(82, "tcp", [])]),
+  };
+  assert.deepEqual(tcpTo(meshed, split(82, { "db-a": 1, "db-b": 1, "db-c": 1 }), withEmpty), [
+    "tls",
+    "-1",
+    "10.0.2.12",
+  ]);
   assert.deepEqual(tcpTo(meshed, split(82, { "db-b": 1 }), empty), ["tls", "-1"]);
 });
 
