@@ -17,6 +17,12 @@ export function launcherIn(program: string): string {
   return join(program, "build/launcher");
 }
 
+type Flag = readonly [name: string, value: string];
+
+function flags(pairs: readonly Flag[]): string[] {
+  return pairs.flatMap(([name, value]) => [`--${name}`, value]);
+}
+
 const systemPath = "/usr/sbin:/usr/bin:/sbin:/bin";
 /** Ends with the engine; no capabilities; no way to new ones. */
 const confined = ["--die-with-parent", "--drop-capabilities"];
@@ -47,19 +53,27 @@ export function sidecarLaunch(sidecar: SidecarLaunch): Launch {
   const user = `${sidecarUser}:${sidecarUser}`;
   const identityFolder = paths.workloadApi.slice(0, paths.workloadApi.lastIndexOf("/"));
   const namespaces = ["--net", namespacePath(sidecar.number), "--hostname", sidecar.podName, "--new-pid"];
-  const files = [
-    ...["--root", sidecar.root, "--scratch", sidecar.scratch],
-    ...["--bind", `${sidecar.programFolder}:${paths.program}`],
-    ...["--bind", `${sidecar.identityFolder}:${identityFolder}`],
-    ...["--tmpfs", `${paths.runtime}:size=8m,mode=0755,uid=${sidecarUser},gid=${sidecarUser}`],
-  ];
+  const files = flags([
+    ["root", sidecar.root],
+    ["scratch", sidecar.scratch],
+    ["bind", `${sidecar.programFolder}:${paths.program}`],
+    ["bind", `${sidecar.identityFolder}:${identityFolder}`],
+    ["tmpfs", `${paths.runtime}:size=8m,mode=0755,uid=${sidecarUser},gid=${sidecarUser}`],
+  ]);
   return {
     program: sidecar.launcher,
     args: [
       ...confined,
       ...namespaces,
       ...files,
-      ...["--user", user, "--", "/usr/sbin/nginx", "-c", `${paths.program}/nginx.conf`, "-g", "daemon off;"],
+      "--user",
+      user,
+      "--",
+      "/usr/sbin/nginx",
+      "-c",
+      `${paths.program}/nginx.conf`,
+      "-g",
+      "daemon off;",
     ],
     environment: {
       PATH: systemPath,
@@ -95,12 +109,18 @@ export interface ContainerLaunch {
 /** With a root folder, what the process writes is its own and gone when it ends; without one it sees the host's files. */
 export function containerLaunch(container: ContainerLaunch): Launch {
   const namespaces = ["--net", namespacePath(container.number), "--hostname", container.podName, "--new-pid"];
-  const files = [
-    ...["--bind", `${container.resolvConf}:/etc/resolv.conf`, "--bind", `${container.hosts}:/etc/hosts`],
-    ...(container.root === undefined
-      ? container.masked.flatMap((folder) => ["--mask", folder])
-      : ["--overlay", container.root, "--scratch", container.scratch]),
-  ];
+  const root: readonly Flag[] =
+    container.root === undefined
+      ? container.masked.map((folder): Flag => ["mask", folder])
+      : [
+          ["overlay", container.root],
+          ["scratch", container.scratch],
+        ];
+  const files = flags([
+    ["bind", `${container.resolvConf}:/etc/resolv.conf`],
+    ["bind", `${container.hosts}:/etc/hosts`],
+    ...root,
+  ]);
   const process = ["--cwd", container.workingDirectory, "--user", `${container.user}:${container.group}`];
   return {
     program: container.launcher,
