@@ -25,7 +25,7 @@ const everywhere = new Set(["api", "wire"]);
 
 function importsOf(file: string): string[] {
   const text = readFileSync(file, "utf8");
-  const targets = [...text.matchAll(/(?:from|import\()\s*"(\.[^"]+)"/g)].map((match) => match[1]!);
+  const targets = [...text.matchAll(/(?:from|import\(?)\s*"(\.[^"]+)"/g)].map((match) => match[1]!);
   return targets.map((target) => relative(src, join(file, "..", target)));
 }
 
