@@ -163,7 +163,7 @@ for (const [what, identity] of [["right"], ["wrong identity"], ["expired"], ["ot
         (tools, given) =>
           new Promise<string>((resolve) => {
             const server = tools.tls.createServer(
-              { ...(given.identity ?? {}), minVersion: "TLSv1.3" },
+              { ...given.identity, minVersion: "TLSv1.3" },
               (socket: {
                 on(event: string, listener: (chunk: Buffer) => void): void;
                 end(text: string): void;
