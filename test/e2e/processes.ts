@@ -17,6 +17,10 @@ export interface HostProcess {
 function readProcess(pid: number): HostProcess | undefined {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    // ended, and waits only for its parent to ask how
+    if (/^State:\s+Z/m.test(status)) {
+      return undefined;
+    }
     const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "";
     return {
       pid,
