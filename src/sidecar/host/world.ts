@@ -1,7 +1,7 @@
 /** The logic's view of nginx. */
 import type { World } from "../logic/mesh.ts";
 import type { RequestView } from "../logic/route.ts";
-import type { LogLevel } from "../../wire/messages.ts";
+import type { LogLevel, WorkloadMessage } from "../../wire/messages.ts";
 
 const native = require("mesh.native");
 
@@ -36,6 +36,29 @@ const logLevels: Record<LogLevel, number> = {
 /** Seconds. */
 const defaultIdleTimeout = 24 * 3600;
 
+const cjson = require("cjson.safe");
+const settingsEntry = "settings";
+
+/** For a worker that takes the place of one that died, in case that NATS cannot be asked then. */
+function remember(settings: WorkloadMessage): void {
+  const dictionary = ngx.shared["mesh"];
+  const text = cjson.encode(settings);
+  if (dictionary !== undefined && text !== undefined) {
+    dictionary.set(settingsEntry, text);
+  }
+}
+
+/** The last settings of any worker of this sidecar; undefined when there were none. */
+export function lastSettings(): unknown {
+  const dictionary = ngx.shared["mesh"];
+  const text = dictionary === undefined ? undefined : dictionary.get(settingsEntry);
+  if (text === undefined) {
+    return undefined;
+  }
+  const [settings] = cjson.decode(`${text}`);
+  return settings;
+}
+
 export function createWorld(wake: () => void): World {
   return {
     random: () => math.random(),
@@ -49,6 +72,7 @@ export function createWorld(wake: () => void): World {
       return view;
     },
     configure: (settings) => {
+      remember(settings);
       native.log_level(logLevels[settings.logLevel] ?? logLevels.warn);
       native.client_max_body_size(settings.clientMaxBodySize);
       native.idle_limit(settings.tcpIdleTimeout ?? defaultIdleTimeout);

@@ -66,14 +66,14 @@ test("the identity that is expected is the one of the source's key", () => {
   assert.equal(admission.expected, identityOf("web"));
 });
 
-test("the first connection waits for own settings and for the source; without an answer it is as if unknown", () => {
+test("the first connection waits for own settings and for the source; until its settings are known a sidecar is strict", () => {
   const { mesh, world } = createScene(bucket);
   assert.equal(incoming(mesh, "10.0.1.1", 82, 4).action, actions.wait);
   assert.deepEqual(mesh.keys.toAsk, [mesh.settingsKey, addressKey("10.0.1.1")]);
   assert.equal(world.wakes, 1);
   giveUp(mesh, world.time);
   assert.deepEqual(world.resumed, [4, 4]);
-  assert.deepEqual(incoming(mesh, "10.0.1.1", 82, 4), { action: actions.tcp, expected: undefined });
+  assert.deepEqual(incoming(mesh, "10.0.1.1", 82, 4), { action: actions.peek, expected: undefined });
 });
 
 function meshed(mtlsMode: MtlsMode = "permissive"): Scene {

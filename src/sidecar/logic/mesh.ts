@@ -130,8 +130,9 @@ export function createMesh(world: World, settingsKey: string, ownAddress: string
   };
 }
 
+/** Until its own settings are known a sidecar is strict: it must not open what may be meant to be closed. */
 export function mtlsMode(mesh: Mesh): MtlsMode {
-  return mesh.settings === undefined ? "permissive" : mesh.settings.mtlsMode;
+  return mesh.settings === undefined ? "strict" : mesh.settings.mtlsMode;
 }
 
 export function defaultMethod(mesh: Mesh): LbMethod {

@@ -5,13 +5,13 @@ import { environment, spiffeId, controlPlaneNamespace, natsServiceAccount } from
 import { createNats, followNats, publish, unfollow, wake, type Nats } from "../host/nats.ts";
 import { unguessable } from "../host/unguessable.ts";
 import { followIdentity, type IdentityState } from "../host/workload-api.ts";
-import { createWorld } from "../host/world.ts";
+import { createWorld, lastSettings } from "../host/world.ts";
 import { dropUnused, forgetCallers } from "../logic/housekeeping.ts";
 import { admit, incoming, incomingClosed, peer, served } from "../logic/incoming.ts";
 import { need } from "../logic/keys.ts";
 import { createMesh, type Mesh } from "../logic/mesh.ts";
 import { choose, failed, finished, outgoing, outgoingClosed, reason } from "../logic/outgoing.ts";
-import { giveUp } from "../logic/settle.ts";
+import { giveUp, present } from "../logic/settle.ts";
 import { copyForSharing, edgeStatistics } from "../logic/publication.ts";
 import { prune } from "../logic/statistics.ts";
 
@@ -226,7 +226,11 @@ export function start(): void {
   current = created;
   register(created.mesh);
   setNats();
-  need(created.mesh.keys, created.mesh.settingsKey, -1, ngx.time(), true);
+  const own = need(created.mesh.keys, created.mesh.settingsKey, -1, ngx.time(), true);
+  const last = lastSettings();
+  if (last !== undefined) {
+    present(created.mesh, own, last, "answer");
+  }
   ngx.timer.at(0, (premature) => {
     if (premature) {
       return;
