@@ -194,12 +194,23 @@ test("nothing but the own sidecar's ports is decided without a key", () => {
   assert.equal(mesh.keys.count, 1, "only the marker of completeness");
 });
 
-test("when NATS does not answer in time, unknown addresses pass", () => {
+test("when NATS does not answer in time, unknown addresses pass in a mode that lets them", () => {
+  const scene = createScene(cluster);
+  destinationOf(scene, "10.96.0.10", 80);
+  const { mesh, world } = scene;
+  world.resumed.length = 0;
+  outgoing(mesh, "192.0.2.1", 80, 3);
+  giveUp(mesh, world.time);
+  assert.deepEqual(world.resumed, [3]);
+  assert.equal(outgoing(mesh, "192.0.2.1", 80, 3).action, actions.direct);
+});
+
+test("until its settings are known a sidecar is strict", () => {
   const { mesh, world } = createScene(cluster);
   outgoing(mesh, "10.96.0.10", 80, 3);
   giveUp(mesh, world.time);
   assert.deepEqual(world.resumed, [3, 3]);
-  assert.equal(outgoing(mesh, "10.96.0.10", 80, 3).action, actions.direct);
+  assert.equal(outgoing(mesh, "10.96.0.10", 80, 3).action, actions.refuse);
 });
 
 test("choose: why there is no endpoint", () => {
