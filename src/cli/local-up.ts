@@ -244,7 +244,7 @@ export function localUpCommand(output: Output): Command {
     .addOption(
       new Option("--sidecar-root <dir>", "root file system with nginx and nats-server")
         .env("NGINX_MESH_SIDECAR_ROOT")
-        .default("/var/cache/nginx-mesh/sidecar-root"),
+        .default(join(process.env["NGINX_MESH_CACHE"] ?? "/var/cache/nginx-mesh", "sidecar-root")),
     )
     .action(async (options: UpOptions, command: Command) => {
       try {
