@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
 cache=${NGINX_MESH_CACHE:-/var/cache/nginx-mesh}
 node_version=24.21.0
 say() { printf '  %-9s %s\n' "$1" "$2"; }
