@@ -1,12 +1,10 @@
 /** `local down`: ends a mesh and removes every trace of it. */
 import { Command } from "commander";
-import { cleanUp, isAlive, readRecord, untilEnded } from "../local/host.ts";
+import { cleanUp, readRecord } from "../local/host.ts";
 import { globalOptions } from "./global-options.ts";
-import { chosenMesh, tellEngine } from "./local-mesh.ts";
+import { endMesh } from "./local-end.ts";
+import { chosenMesh } from "./local-mesh.ts";
 import type { Output } from "./program.ts";
-
-/** Applications get time to end; after that the kernel ends them. */
-const patience = 40_000;
 
 export function localDownCommand(output: Output): Command {
   return new Command("down")
@@ -24,16 +22,7 @@ export function localDownCommand(output: Output): Command {
         output.print(`mesh "${mesh.name}" is not running: nothing to do\n`);
         return;
       }
-      if (isAlive(record) && options.now !== true) {
-        const told = await tellEngine(mesh, "/stop", 5000).then(
-          () => true,
-          () => false,
-        );
-        if (told && !(await untilEnded(record, patience))) {
-          output.warn(`not ended after ${patience / 1000} s: ending it by force\n`);
-        }
-      }
-      await cleanUp(mesh.layout);
+      await (options.now === true ? cleanUp(mesh.layout) : endMesh(mesh, record, output));
       output.print(`mesh "${record.settings.name}" is down\n`);
     });
 }

@@ -1,34 +1,40 @@
 /** `local up`: starts a mesh from a folder of manifests and waits until its pods are ready. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { FolderError, openFolder } from "../cluster/folder.ts";
+import { annotations } from "../api/annotations.ts";
 import { formatProblem } from "../api/problem.ts";
 import { ProgramError } from "../local/commands.ts";
-import type { EngineView, PodView } from "../local/control.ts";
+import type { EngineView } from "../local/control.ts";
+import { type DesiredPod, desiredPods } from "../local/desired.ts";
 import {
   checkKernel,
   checkMachine,
   chooseNetwork,
   cleanUp,
+  type EngineRecord,
   isAlive,
   LocalError,
   readRecord,
   startInBackground,
 } from "../local/host.ts";
-import { logFile, type Layout } from "../local/layout.ts";
+import type { Layout } from "../local/layout.ts";
 import { withNetworkLock } from "../local/network-lock.ts";
 import type { EngineSettings } from "../local/settings.ts";
 import { parseDuration } from "./duration.ts";
 import { CommandError, exitStatus } from "./errors.ts";
 import { globalOptions } from "./global-options.ts";
+import { endMesh, type Mesh } from "./local-end.ts";
 import { chosenMesh, engineStatus } from "./local-mesh.ts";
+import { conclude, inBackground, lastLines } from "./local-up-report.ts";
 import type { Output } from "./program.ts";
 
 interface UpOptions {
   readonly file: string;
   readonly name?: string;
   readonly timeout: number;
+  readonly foreground?: boolean;
   readonly trustDomain: string;
   readonly svidTtl: number;
   readonly caTtl: number;
@@ -42,6 +48,14 @@ function programFolder(): string {
   return resolve(import.meta.dirname, existsSync(join(import.meta.dirname, "local.mjs")) ? ".." : "../..");
 }
 
+/** Whether a pod names an image where no root folder stands in for it. */
+function namesImage(pod: DesiredPod): boolean {
+  return (
+    pod.annotations[annotations.localRoot] === undefined &&
+    pod.spec.containers.some((container) => container.image !== undefined)
+  );
+}
+
 async function checkManifests(folder: string, output: Output): Promise<void> {
   if (!existsSync(folder) || !statSync(folder).isDirectory()) {
     throw new CommandError(`the folder of manifests "${folder}" does not exist or is not a folder`);
@@ -49,40 +63,15 @@ async function checkManifests(folder: string, output: Output): Promise<void> {
   try {
     const contents = await openFolder(folder).read();
     contents.problems.forEach((problem) => output.warn(`${problem.severity}: ${formatProblem(problem)}\n`));
+    if (desiredPods(contents).groups.some((group) => group.pods.some(namesImage))) {
+      output.print("images are not looked at: containers run as processes, by their commands\n");
+    }
   } catch (error) {
     if (error instanceof FolderError) {
       throw new CommandError(error.message, { cause: error });
     }
     throw error;
   }
-}
-
-/** The last lines of a log, indented; "" when there is none. */
-function lastLines(path: string, count: number): string {
-  if (!existsSync(path)) {
-    return "";
-  }
-  const lines = readFileSync(path, "utf8").trimEnd().split("\n").slice(-count);
-  return lines[0] === "" ? "" : lines.map((line) => `    | ${line}\n`).join("");
-}
-
-function notReady(view: EngineView, layout: Layout): string {
-  const pods = view.pods.filter((pod) => !pod.ready && !pod.terminating).map((pod) => describe(pod, layout));
-  const missing = view.missing.map((name) => `  ${name}: not started yet\n`);
-  const parts = Object.entries(view.parts)
-    .filter(([, part]) => part.state !== "running")
-    .map(([name, part]) => `  ${name}: ${part.reason}\n${lastLines(join(layout.logs, `${name}.log`), 5)}`);
-  const problems = view.problems.map((problem) => `  ${problem}\n`);
-  return [...parts, ...pods, ...missing, ...problems].join("");
-}
-
-function describe(pod: PodView, layout: Layout): string {
-  const culprit = pod.containers.find(
-    (container) => !container.ready && (container.name !== "sidecar" || container.restarts > 0),
-  );
-  const log =
-    culprit === undefined ? "" : lastLines(logFile(layout, pod.namespace, pod.name, culprit.name), 5);
-  return `  ${pod.namespace}/${pod.name}: ${pod.reason}\n${log}`;
 }
 
 const sleep = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
@@ -166,26 +155,6 @@ function cleanUpOnSignals(layout: Layout, output: Output): () => void {
   };
 }
 
-function conclude(view: EngineView | undefined, layout: Layout, patience: number, output: Output): void {
-  if (view?.ready !== true) {
-    const why = view === undefined ? "  the engine does not answer yet\n" : notReady(view, layout);
-    throw new CommandError(
-      `not everything is ready after ${patience / 1000} s; the mesh goes on in the background:\n${why.trimEnd()}`,
-      { status: exitStatus.notWell },
-    );
-  }
-  if (view.problems.length > 0) {
-    const problems = view.problems.map((problem) => `  ${problem}`).join("\n");
-    throw new CommandError(
-      `${view.pods.length} pods are ready and go on in the background, without what is wrong in the manifests:\n${problems}`,
-      { status: exitStatus.notWell },
-    );
-  }
-  output.print(
-    `ready: ${view.pods.length} pods; it goes on in the background until "nginx-meshctl local down"\n`,
-  );
-}
-
 async function up(options: UpOptions, command: Command, output: Output): Promise<void> {
   const mesh = chosenMesh({
     ...globalOptions(command),
@@ -212,7 +181,27 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
   });
   const view = await untilReady(mesh, () => isAlive(record), end, output);
   done();
-  conclude(view, layout, patience, output);
+  const lasting = options.foreground === true ? "until Ctrl-C" : inBackground;
+  conclude(view, layout, patience, output, lasting);
+  if (options.foreground === true) {
+    await stayInForeground(mesh, record, output);
+  }
+}
+
+/** Until this program is told to end, which ends the mesh; throws CommandError when the mesh ends by itself. */
+async function stayInForeground(mesh: Mesh, record: EngineRecord, output: Output): Promise<void> {
+  let told = false;
+  const end = (): void => void (told = true);
+  process.on("SIGINT", end);
+  process.on("SIGTERM", end);
+  while (!told) {
+    if (!isAlive(record)) {
+      throw new CommandError(`mesh "${mesh.name}" has ended`, { status: exitStatus.notWell });
+    }
+    await sleep(100);
+  }
+  output.print(`ending mesh "${mesh.name}"\n`);
+  await endMesh(mesh, record, output);
 }
 
 function duration(flags: string, text: string, standard: string): Option {
@@ -228,6 +217,7 @@ export function localUpCommand(output: Output): Command {
     .requiredOption("-f, --file <dir>", "folder of manifests")
     .option("--name <name>", "name of the mesh (default: default)")
     .addOption(duration("--timeout <duration>", "how long to wait until every pod is ready", "60s"))
+    .option("--foreground", "stay, and end the mesh on Ctrl-C")
     .option("--trust-domain <name>", "SPIFFE trust domain", "example.org")
     .addOption(duration("--svid-ttl <duration>", "life of an SVID", "1h"))
     .addOption(duration("--ca-ttl <duration>", "life of the certificate authority", "720h"))

@@ -26,7 +26,7 @@ export interface Sidecar {
 /** Milliseconds. */
 const firstPause = 20;
 const longestPause = 500;
-const recheck = 2_000;
+const recheck = 5_000;
 const timeout = 1_000;
 const grace = 3_000;
 

@@ -142,3 +142,22 @@ test("Ctrl-C while it starts ends it and leaves nothing", async () => {
   assert.deepEqual(processesOf(state), []);
   assert.ok(!existsSync(state));
 });
+
+test("in the foreground it stays until Ctrl-C, and ends with it", async () => {
+  const state = join(folder, "foreground");
+  const path = manifests("foreground-m", { "client.yaml": client("client", false) });
+  const child = spawn(meshctl, ["local", "up", "-f", path, "--state", state, "--foreground"]);
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  for (let tries = 0; tries < 250 && !said.includes("ready: 1 pods"); tries += 1) {
+    await sleep(20);
+  }
+  const network = networkOf(state);
+  await sleep(300);
+  assert.equal(child.exitCode, null, said);
+  child.kill("SIGINT");
+  assert.equal(await new Promise((done) => child.on("close", done)), 0);
+  assert.deepEqual(await tracesOf(network), []);
+  assert.deepEqual(processesOf(state), []);
+  assert.ok(!existsSync(state));
+});
