@@ -2,6 +2,11 @@
 
 #include "ngx_mesh.h"
 
+#include <malloc.h>
+
+
+#define NGX_MESH_HEAP_KEPT  (512 * 1024)
+
 
 static ngx_int_t ngx_http_mesh_access_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mesh_outgoing(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
@@ -367,6 +372,9 @@ ngx_http_mesh_init_module(ngx_cycle_t *cycle)
     ngx_http_core_srv_conf_t   **cscf;
     ngx_http_core_main_conf_t   *cmcf;
     ngx_http_mesh_loc_conf_t    *mlcf;
+
+    /* a buffer at the top of the heap would go back to the kernel and come again with each request */
+    (void) mallopt(M_TRIM_THRESHOLD, NGX_MESH_HEAP_KEPT);
 
     if (ngx_mesh_tls_init(cycle->log) != NGX_OK || ngx_mesh_logic_init(cycle) != NGX_OK) {
         return NGX_ERROR;
