@@ -40,6 +40,7 @@ before(async () => {
     "web.yaml": server({ name: "web", ...quick }),
     "set.yaml": server({ name: "set", kind: "StatefulSet", replicas: 2, ...quick }),
     "client.yaml": client("client", false),
+    "meshed.yaml": client("meshed"),
     "env.yaml": pod("env", {
       terminationGracePeriodSeconds: 0,
       containers: [
@@ -198,6 +199,24 @@ test("a workload that is edited into something that cannot run, or does not pars
   mesh.write("web.yaml", good);
   await mesh.until("it is well again", (view) => view.problems.length === 0 && view.ready);
   assert.equal((await mesh.pod("web")).name, name);
+});
+
+test("a sidecar has its own user, a root that it cannot write, no capabilities, and its identity for itself", async () => {
+  const inside = async (script: string): Promise<string> => {
+    const ended = await mesh.meshctl("local", "exec", "meshed", "-c", "sidecar", "--", "sh", "-c", script);
+    return ended.stdout + ended.stderr;
+  };
+  assert.match(await inside("id -u; id -G"), /^2102\n2102\n$/);
+  assert.match(await inside("grep CapBnd /proc/self/status"), /CapBnd:\s+0+\n/);
+  assert.match(await inside("touch /usr/share/nginx-mesh/x"), /Read-only file system/);
+  assert.match(
+    await inside("for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; done"),
+    /^nginx: master[^]*nginx: worker/,
+  );
+  assert.match(await inside("ls -l /run/spire/sockets/agent.sock"), /^srw------- 1 2102 2102/);
+  const application = await mesh.exec("meshed", "sh", "-c", "ls /run/spire; ls /var/lib/nginx-mesh/local");
+  assert.notEqual(application.status, 0);
+  assert.equal(application.stdout, "");
 });
 
 test("exec and logs say what they cannot do", async () => {
