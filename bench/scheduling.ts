@@ -29,8 +29,15 @@ export function joinSchedulingGroup(): SchedulingGroup | undefined {
   return {
     leave() {
       const members = readFileSync(join(group, "cgroup.procs"), "utf8").trim().split("\n");
-      members.forEach((pid) => move(pid, parent));
-      rmdirSync(group);
+      members.filter((pid) => pid !== "").forEach((pid) => move(pid, parent));
+      try {
+        rmdirSync(group);
+      } catch (error) {
+        // a process that has ended but is not waited for yet keeps it busy; the next run removes it
+        if ((error as NodeJS.ErrnoException).code !== "EBUSY") {
+          throw error;
+        }
+      }
     },
   };
 }
