@@ -7,4 +7,4 @@ oxlint --deny-warnings src test tools bench examples
 tsc --noEmit -p tsconfig.json
 tsc --noEmit -p src/sidecar/tsconfig.json
 mapfile -t files < <({ find src tools -name '*.test.ts'; echo test/lua/hot.test.ts; } | sort)
-node --test --test-reporter=dot "${files[@]}"
+node --test --test-reporter=dot --test-concurrency=4 "${files[@]}"
