@@ -19,7 +19,15 @@ import { client, server } from "./manifests.ts";
 import { meshctl, runProgram } from "./mesh.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nm-lifetime-"));
-after(() => rmSync(folder, { recursive: true, force: true }));
+after(async () => {
+  // what a test that failed has left
+  for (const name of readdirSync(folder)) {
+    if (existsSync(layoutOf(join(folder, name)).record)) {
+      await runProgram(meshctl, ["local", "down", "--now", "--state", join(folder, name)]);
+    }
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
 
 /** Command lines of all processes that name a path. */
 function processesOf(path: string): string[] {
