@@ -7,11 +7,14 @@ import { startMesh, type TestMesh } from "./mesh.ts";
 
 let mesh: TestMesh;
 let client: Load;
+/** Milliseconds; with this many connections there are always half-sent answers, which nobody can ask for again. */
+const delay = 50;
+const connections = 10;
 const web = (options: { replicas: number; env?: Record<string, string> }) =>
-  server({ name: "web", ...options });
+  server({ name: "web", ...options, env: { DELAY: String(delay), ...options.env } });
 
 before(async () => {
-  mesh = await startMesh({ "web.yaml": web({ replicas: 2 }), "load.yaml": load({ rate: 150 }) });
+  mesh = await startMesh({ "web.yaml": web({ replicas: 2 }), "load.yaml": load({ rate: 150, connections }) });
   client = await loadOf(mesh);
 });
 after(() => mesh?.stop());
@@ -57,7 +60,10 @@ test("a change of the template replaces all pods, nothing fails", async () => {
 });
 
 test("a second workload behind the Service is deleted, nothing fails", async () => {
-  const extra = server({ name: "extra", replicas: 2 }).replaceAll('"app": "extra"', '"app": "web"');
+  const extra = server({ name: "extra", replicas: 2, env: { DELAY: String(delay) } }).replaceAll(
+    '"app": "extra"',
+    '"app": "web"',
+  );
   mesh.write("extra.yaml", extra);
   await mesh.until("the second workload is ready", ready("extra", 2));
   const report = await client.during(async () => {

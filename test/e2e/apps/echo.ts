@@ -1,7 +1,11 @@
-/** HTTP server for tests: answers with what it was asked, as JSON. Environment: PORT (default 8080), LISTEN. */
+/**
+ * HTTP server for tests: answers with what it was asked, as JSON. Environment: PORT (default 8080), LISTEN, DELAY
+ * (milliseconds between the headers and the body of each answer, default 0).
+ */
 import { createServer } from "node:http";
 import { hostname } from "node:os";
 
+const delay = Number(process.env["DELAY"] ?? 0);
 const server = createServer((request, response) => {
   let bytes = 0;
   request.on("data", (chunk: Buffer) => (bytes += chunk.length));
@@ -17,7 +21,12 @@ const server = createServer((request, response) => {
     });
     const status = Number(/^\/status\/(\d{3})/.exec(url ?? "")?.[1] ?? 200);
     response.writeHead(status, { "content-type": "application/json" });
-    response.end(`${body}\n`);
+    if (delay === 0) {
+      response.end(`${body}\n`);
+    } else {
+      response.flushHeaders();
+      setTimeout(() => response.end(`${body}\n`), delay);
+    }
   });
 });
 server.keepAliveTimeout = 3_600_000;
