@@ -30,6 +30,7 @@ before(async () => {
       probe: { tcpSocket: { port: 6379 }, periodSeconds: 1 },
     }),
     "client.yaml": idle("client"),
+    "brief.yaml": idle("brief", { annotations: { "config.nginx-mesh/tcp-idle-timeout": "2s" } }),
     "outsider.yaml": idle("outsider", { meshed: false }),
   });
   client = startPodClient(mesh, "client");
@@ -163,6 +164,37 @@ test("an idle connection stays open, and nothing is sent on it", async () => {
     return got;
   }, 0);
   assert.deepEqual(kept, ["a", "b"]);
+});
+
+test("tcp-idle-timeout: a connection without traffic is closed by then, one with traffic is not", async () => {
+  const brief = startPodClient(mesh, "brief");
+  try {
+    const { silent, busy } = await brief.run(async (tools) => {
+      const started = Date.now();
+      const quiet = tools.raw("server", 7000, { timeout: 9000 });
+      const talking = (async () => {
+        const socket = tools.net.connect(7000, "server");
+        let echoed = "";
+        let open = true;
+        socket.on("data", (chunk: Buffer) => (echoed += chunk.toString()));
+        socket.on("close", () => (open = false));
+        socket.on("error", () => undefined);
+        for (let i = 0; i < 8; i += 1) {
+          socket.write("x");
+          await tools.timers.setTimeout(800);
+        }
+        socket.destroy();
+        return { echoed, open };
+      })();
+      const ended = (await quiet).ended;
+      return { silent: { ended, after: Date.now() - started }, busy: await talking };
+    }, 0);
+    assert.match(silent.ended, /closed|reset/);
+    assert.ok(silent.after >= 1900 && silent.after < 7000, `${silent.after} ms`);
+    assert.deepEqual(busy, { echoed: "xxxxxxxx", open: true });
+  } finally {
+    brief.stop();
+  }
 });
 
 test("a connection that the client resets is closed at the server, and the other way round", async () => {

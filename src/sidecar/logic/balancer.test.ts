@@ -337,3 +337,20 @@ test("whatever happens: counts are right and only a permitted endpoint is taken"
     { numRuns: 300, seed: 1 },
   );
 });
+
+test("least_time: a slow first answer, with the handshake in it, does not shut an endpoint out; slow ones after it do", () => {
+  const pool = createPool("least_time", 2);
+  const [slow, quick] = pool.endpoints as [BalancedEndpoint, BalancedEndpoint];
+  for (const [endpoint, sample] of [
+    [slow, 40_000],
+    [quick, 2_000],
+  ] as const) {
+    endpoint.inFlight = 1;
+    answered(pool, endpoint, sample, 1_000_000);
+  }
+  const counts = run(pool, { ...evenLoad(5, 1000, 2000, 100) });
+  assert.ok(Math.abs(counts[0]! - counts[1]!) <= 10, counts.join(" "));
+  slow.inFlight = 1;
+  answered(pool, slow, 400_000, slow.averagedAt + 400_000);
+  assert.equal(take(pool, () => 0.5, -1, slow.averagedAt)?.id, quick.id);
+});

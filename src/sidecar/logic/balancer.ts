@@ -264,7 +264,8 @@ export function answered<E extends BalancedEndpoint>(
     pool.ailing = pool.ailing - 1;
   }
   if (endpoint.average === 0) {
-    endpoint.average = sample;
+    // with the handshake and the application's first steps in it, one sample must not shut the endpoint out for seconds
+    endpoint.average = sample < floor ? sample : floor;
   } else {
     const constant = sample > endpoint.average ? rise : fall;
     const weight = Math.exp((endpoint.averagedAt - now) / constant);
