@@ -1,5 +1,5 @@
 /** What is in which image. */
-import { lstatSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { environment, paths, ports, sidecarUser } from "../src/wire/sidecar.ts";
 import type { ImageConfig, Layer } from "./oci.ts";
@@ -128,12 +128,20 @@ function controller(inputs: Inputs): ImageContents {
     mode,
     content: readFileSync(from),
   });
-  const bundle = ["controller.mjs", "controller.mjs.LEGAL.txt", "controller.mjs.map"];
+  // without comments on licences in what is bundled there is no file of them
+  const bundle = ["controller.mjs", "controller.mjs.LEGAL.txt", "controller.mjs.map"].filter((name) =>
+    existsSync(join(inputs.build, name)),
+  );
   return {
     config: {
       ...common(inputs, "nginx-mesh-controller", "The control plane"),
       user: `${controllerUser}:${controllerUser}`,
-      entrypoint: ["/usr/bin/node", "--enable-source-maps", "/usr/share/nginx-mesh/controller.mjs"],
+      entrypoint: [
+        "/usr/bin/node",
+        "--max-semi-space-size=1",
+        "--enable-source-maps",
+        "/usr/share/nginx-mesh/controller.mjs",
+      ],
       environment: ["NODE_ENV=production"],
       exposedPorts: [],
     },
