@@ -61,6 +61,17 @@ for (const side of ["load", "web"] as const) {
   });
 }
 
+/** The first may take the others with it. */
+function killAll(pids: readonly number[]): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      assert.equal((error as NodeJS.ErrnoException).code, "ESRCH");
+    }
+  }
+}
+
 test("master and worker of a server's sidecar killed: it starts again, and is used again", async () => {
   const pod = await mesh.pod("web");
   const restarts = (name: string, view: Awaited<ReturnType<TestMesh["view"]>>): number =>
@@ -69,7 +80,7 @@ test("master and worker of a server's sidecar killed: it starts again, and is us
   const before = restarts(pod.name, await mesh.view());
   const report = await caller.during(async () => {
     const { master, workers } = sidecarProcesses(mesh, pod);
-    [master, ...workers].forEach(({ pid }) => process.kill(pid, "SIGKILL"));
+    killAll([master, ...workers].map(({ pid }) => pid));
     await mesh.until("the sidecar has started again and the pod is ready", (view) => {
       const now = view.pods.find((each) => each.name === pod.name);
       return now?.ready === true && restarts(pod.name, view) > before;
@@ -84,7 +95,7 @@ test("master and worker of a server's sidecar killed: it starts again, and is us
 test("the client's own sidecar killed whole: it starts again, and requests succeed again", async () => {
   const pod = await mesh.pod("load");
   const { master, workers } = sidecarProcesses(mesh, pod);
-  [master, ...workers].forEach(({ pid }) => process.kill(pid, "SIGKILL"));
+  killAll([master, ...workers].map(({ pid }) => pid));
   await untilOtherWorker(
     "load",
     workers.map(({ pid }) => pid),
