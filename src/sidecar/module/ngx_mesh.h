@@ -139,6 +139,7 @@ ngx_mesh_handshakes_t *ngx_mesh_tls_handshakes(void);
 ngx_int_t ngx_mesh_tls_init(ngx_log_t *log);
 ngx_int_t ngx_mesh_tls_server(SSL_CTX *ctx, ngx_log_t *log);
 ngx_int_t ngx_mesh_tls_client(ngx_connection_t *c, ngx_str_t *identity);
+ngx_uint_t ngx_mesh_tls_is_current(ngx_connection_t *c);
 ngx_int_t ngx_mesh_tls_set_svid(ngx_str_t *chain, ngx_str_t *key, ngx_log_t *log);
 ngx_int_t ngx_mesh_tls_set_bundle(ngx_str_t *roots, ngx_str_t *trust_domain, ngx_log_t *log);
 ngx_int_t ngx_mesh_tls_peer(ngx_connection_t *c, ngx_pool_t *pool, ngx_str_t *identity);

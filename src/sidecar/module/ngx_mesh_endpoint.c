@@ -170,7 +170,7 @@ ngx_mesh_endpoint_release(ngx_mesh_endpoint_t *ep)
 }
 
 
-/* After a change of the trust bundle no session of before it may be resumed, and no kept connection used. */
+/* After a change of the trust bundle or of our SVID no session of before it may be resumed. */
 void
 ngx_mesh_endpoints_forget_sessions(void)
 {
@@ -207,6 +207,12 @@ void
 ngx_mesh_endpoint_save_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c)
 {
     SSL_SESSION  *session;
+
+    /* a ticket may come late */
+
+    if (!ngx_mesh_tls_is_current(c)) {
+        return;
+    }
 
     session = ngx_ssl_get_session(c);
     if (session == NULL) {

@@ -162,6 +162,15 @@ ngx_mesh_tls_set_svid(ngx_str_t *chain, ngx_str_t *key, ngx_log_t *log)
         return NGX_ERROR;
     }
 
+    /*
+     * Other sidecars refuse a session whose SVID has expired, and a resumed one is still of the SVID that it began
+     * with. SVIDs change at half their life, so that no session of the new one reaches that far.
+     */
+
+    if (ngx_mesh_tls.leaf && X509_cmp(ngx_mesh_tls.leaf, leaf) != 0) {
+        ngx_mesh_endpoints_forget_sessions();
+    }
+
     X509_free(ngx_mesh_tls.leaf);
     EVP_PKEY_free(ngx_mesh_tls.key);
     sk_X509_pop_free(ngx_mesh_tls.chain, X509_free);
@@ -265,6 +274,14 @@ ngx_mesh_tls_client(ngx_connection_t *c, ngx_str_t *identity)
     }
 
     return NGX_OK;
+}
+
+
+/* Whether the connection to an endpoint began with the present SVID. */
+ngx_uint_t
+ngx_mesh_tls_is_current(ngx_connection_t *c)
+{
+    return SSL_get_certificate(c->ssl->connection) == ngx_mesh_tls.leaf;
 }
 
 
