@@ -118,7 +118,9 @@ test("a process that crashes is started again, and the pod is not ready meanwhil
   const killed = await mesh.exec("web", "sh", "-c", "kill -9 $(pgrep -f '[e]cho.ts')");
   assert.equal(killed.status, 0, killed.stderr);
   const view = await mesh.until("a restart", ({ pods }) =>
-    pods.some((each) => each.owner === "deployment/web" && each.containers[0]?.restarts === 1 && each.ready),
+    pods.some(
+      (each) => each.owner === "deployment/web" && (each.containers[0]?.restarts ?? 0) >= 1 && each.ready,
+    ),
   );
   assert.equal(view.pods.find((each) => each.owner === "deployment/web")?.address, address);
 });
@@ -135,7 +137,7 @@ test("a container that is not alive is started again", async () => {
   await mesh.until("it runs", ({ pods }) => pods.some((each) => each.name === "alive" && each.ready));
   await mesh.exec("alive", "touch", "/tmp/nm-dead");
   await mesh.until("it was restarted", ({ pods }) =>
-    pods.some((each) => each.name === "alive" && each.ready && each.containers[0]?.restarts === 1),
+    pods.some((each) => each.name === "alive" && each.ready && (each.containers[0]?.restarts ?? 0) >= 1),
   );
   mesh.write("alive.yaml", undefined);
   await mesh.until("it is gone", ({ pods }) => !pods.some((each) => each.name === "alive"));
