@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { watchSvid } from "../../src/identity/workload-client.ts";
 import type { PodView } from "../../src/local/control.ts";
@@ -11,7 +11,7 @@ import { assertNoFailure, type Load, load, loadOf } from "./load.ts";
 import { server } from "./manifests.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { meshProcesses, sidecarProcesses } from "./processes.ts";
-import { sidecarStatus } from "./sidecar.ts";
+import { showSidecars, sidecarStatus } from "./sidecar.ts";
 
 const svidSeconds = 8;
 let mesh: TestMesh;
@@ -23,14 +23,16 @@ before(async () => {
       "mesh.yaml": server({
         name: "web",
         replicas: 2,
+        env: { DELAY: "100" },
         annotations: { "config.nsm.nginx.com/mtls-mode": "strict" },
       }),
-      "load.yaml": load({ rate: 100 }),
+      "load.yaml": load({ rate: 100, connections: 20 }),
     },
     { flags: ["--svid-ttl", `${svidSeconds}s`, "--ca-overlap", "3s"] },
   );
   caller = await loadOf(mesh);
 });
+afterEach((context) => showSidecars(context as TestContext, mesh));
 after(() => mesh?.stop());
 
 async function meshed() {
@@ -46,12 +48,26 @@ async function workers(): Promise<number[]> {
   return (await meshed()).flatMap((pod) => sidecarProcesses(mesh, pod).workers.map(({ pid }) => pid));
 }
 
+/**
+ * Ever more requests at once, so that kept connections never suffice: new ones resume TLS sessions, which begin with an
+ * SVID that ends.
+ */
+async function moreAndMore(end: number): Promise<void> {
+  const script =
+    'for i in $(seq "$1"); do curl -sSf --max-time 5 http://web/ & pids="$pids $!"; done; for p in $pids; do wait $p || exit 1; done';
+  for (let count = 24; Date.now() < end; count += 4) {
+    const { status, stderr } = await mesh.exec("load", "sh", "-c", script, "sh", String(count));
+    assert.equal(status, 0, stderr);
+    await sleep(1_000);
+  }
+}
+
 test("SVIDs rotate at half their life, in the same workers, and nothing fails", async () => {
   const before = await workers();
   const updates = await Promise.all(
     (await meshed()).map(async (pod) => (await sidecarStatus(pod)).svid.updates),
   );
-  const report = await caller.during(() => sleep(2.2 * svidSeconds * 1000), 100);
+  const report = await caller.during(() => moreAndMore(Date.now() + 2.2 * svidSeconds * 1000), 100);
   assertNoFailure(report, "rotation of SVIDs", 500);
   for (const [index, pod] of (await meshed()).entries()) {
     const { svid } = await sidecarStatus(pod);

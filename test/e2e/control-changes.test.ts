@@ -1,6 +1,6 @@
 /** Changes of manifests are in force soon, in the same nginx processes, and reach only who uses them. */
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertNoFailure, type Load, load, loadOf } from "./load.ts";
 import { client, server } from "./manifests.ts";
@@ -67,7 +67,7 @@ before(async () => {
   caller = await loadOf(mesh);
   processes = await present();
 });
-afterEach((context) => showSidecars(context as never, mesh));
+afterEach((context) => showSidecars(context as TestContext, mesh));
 after(() => mesh?.stop());
 
 /** Process ids of all sidecars' masters and workers. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { after, afterEach, before, test } from "node:test";
+import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { assertNoFailure, type Load, load, loadOf } from "./load.ts";
 import { client, server } from "./manifests.ts";
@@ -23,7 +23,7 @@ before(async () => {
   });
   caller = await loadOf(mesh);
 });
-afterEach((context) => showSidecars(context as never, mesh));
+afterEach((context) => showSidecars(context as TestContext, mesh));
 after(() => mesh?.stop());
 
 /** Process ids of the workers of the pod's sidecar. */
