@@ -29,12 +29,12 @@ export function joinSchedulingGroup(): SchedulingGroup | undefined {
   return {
     leave() {
       const members = readFileSync(join(group, "cgroup.procs"), "utf8").trim().split("\n");
-      members.filter((pid) => pid !== "").forEach((pid) => move(pid, parent));
       try {
+        members.filter((pid) => pid !== "").forEach((pid) => move(pid, parent));
         rmdirSync(group);
       } catch (error) {
-        // a process that has ended but is not waited for yet keeps it busy; the next run removes it
-        if ((error as NodeJS.ErrnoException).code !== "EBUSY") {
+        // a process that ends meanwhile, or is not waited for yet; the next run removes the group
+        if (!["EBUSY", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) {
           throw error;
         }
       }
