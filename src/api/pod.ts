@@ -51,7 +51,6 @@ export const containerPort = z.strictObject({
   protocol: z.enum(["TCP", "UDP", "SCTP"]).optional(),
   ...unused("hostPort", "hostIP"),
 });
-export type ContainerPort = z.infer<typeof containerPort>;
 
 export const container = z.strictObject({
   name: z.string().min(1).max(63),
@@ -136,7 +135,6 @@ export const podSpec = z.strictObject({
 export type PodSpec = z.infer<typeof podSpec>;
 
 export const podTemplate = z.strictObject({ metadata: templateMetadata.optional(), spec: podSpec });
-export type PodTemplate = z.infer<typeof podTemplate>;
 
 export const pod = z.strictObject({
   apiVersion: z.literal("v1"),

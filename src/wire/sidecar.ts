@@ -60,4 +60,3 @@ export function spiffeId(trustDomain: string, namespace: string, serviceAccount:
 }
 export const natsServiceAccount = "nats-server";
 export const controllerServiceAccount = "nginx-mesh-controller";
-export const metricsServiceAccount = "nginx-mesh-metrics";
