@@ -19,6 +19,8 @@ export interface Result {
   readonly ratio?: number;
   /** Quartiles of the rounds' ratios. */
   readonly spread?: readonly [number, number];
+  /** Mesh divided by native with captured connections: the pair that does all that the mesh does to a connection. */
+  readonly ratioCaptured?: number;
 }
 
 interface Column {
@@ -68,6 +70,7 @@ function result(
     native: median(native),
     ...(captured === undefined ? {} : { captured: median(captured) }),
     ...(mesh === undefined ? {} : { mesh: median(mesh), ...ratioOf(mesh, native) }),
+    ...(mesh === undefined || captured === undefined ? {} : { ratioCaptured: ratioOf(mesh, captured).ratio }),
   };
 }
 
@@ -110,6 +113,7 @@ export function table(results: readonly Result[], titleOf: (kind: string) => str
     number(each.mesh),
     each.ratio === undefined ? "" : `**${each.ratio.toFixed(2)}**`,
     each.spread === undefined ? "" : `${each.spread[0].toFixed(2)}–${each.spread[1].toFixed(2)}`,
+    each.ratioCaptured === undefined ? "" : `**${each.ratioCaptured.toFixed(2)}**`,
   ]);
   const head = [
     "traffic",
@@ -120,7 +124,8 @@ export function table(results: readonly Result[], titleOf: (kind: string) => str
     "mesh",
     "mesh ÷ native",
     "spread",
+    "mesh ÷ captured",
   ];
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(head), "|---|---|---:|---:|---:|---:|---:|---:|", ...rows.map(line)].join("\n");
+  return [line(head), "|---|---|---:|---:|---:|---:|---:|---:|---:|", ...rows.map(line)].join("\n");
 }

@@ -5,6 +5,8 @@ export interface AddressPlan {
   readonly number: number;
   readonly range: string;
   readonly podRange: string;
+  /** Pods of which nothing but their sidecar opens connections: these reach each other without the node. */
+  readonly capturedRange: string;
   readonly serviceRange: string;
   readonly gateway: string;
   /** The link between host and mesh. */
@@ -17,6 +19,7 @@ export function addressPlan(number: number): AddressPlan {
     number,
     range: `10.${number}.0.0/16`,
     podRange: `10.${number}.0.0/17`,
+    capturedRange: `10.${number}.0.0/18`,
     serviceRange: `10.${number}.128.0/17`,
     gateway: `10.${number}.0.1`,
     uplinkHost: `10.${number}.127.253`,
@@ -48,21 +51,22 @@ export function freePlan(routes: readonly string[]): AddressPlan | undefined {
 }
 
 /** Hands out addresses in turn, so that one that was just given back is not used again soon. */
-export interface AddressPool {
+interface AddressPool {
   take(): string;
   give(address: string): void;
 }
 
-const firstPod = 256;
-const podCount = 32_000 - firstPod;
+/** Offsets into the pods' range; the node's own addresses are before and after. */
+const blocks = { captured: { first: 256, end: 16_384 }, translated: { first: 16_384, end: 32_000 } };
 
-export function podAddresses(plan: AddressPlan): AddressPool {
+function podPool(plan: AddressPlan, { first, end }: { first: number; end: number }): AddressPool {
+  const count = end - first;
   const used = new Set<string>();
   let next = 0;
   return {
     take() {
-      for (let tries = 0; tries < podCount; tries++) {
-        const offset = firstPod + (next % podCount);
+      for (let tries = 0; tries < count; tries++) {
+        const offset = first + (next % count);
         next++;
         const address = `10.${plan.number}.${Math.floor(offset / 256)}.${offset % 256}`;
         if (!used.has(address) && offset % 256 !== 255) {
@@ -70,10 +74,32 @@ export function podAddresses(plan: AddressPlan): AddressPool {
           return address;
         }
       }
-      throw new Error(`all ${podCount} pod addresses of ${plan.podRange} are in use`);
+      throw new Error(`all ${count} addresses for such pods in ${plan.podRange} are in use`);
     },
     give: (address) => void used.delete(address),
   };
+}
+
+/** Addresses of pods; `translated`: of those that reach Services by the node's translation, not by a sidecar. */
+export interface PodAddresses {
+  take(translated: boolean): string;
+  give(address: string): void;
+}
+
+export function podAddresses(plan: AddressPlan): PodAddresses {
+  const captured = podPool(plan, blocks.captured);
+  const translated = podPool(plan, blocks.translated);
+  return {
+    take: (isTranslated) => (isTranslated ? translated : captured).take(),
+    give(address) {
+      captured.give(address);
+      translated.give(address);
+    },
+  };
+}
+
+export function isCaptured(plan: AddressPlan, address: string): boolean {
+  return toNumber(address) - toNumber(`10.${plan.number}.0.0`) < blocks.captured.end;
 }
 
 /** A Service keeps its address as long as the mesh runs; one that is asked for is given as it is. */

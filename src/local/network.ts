@@ -1,9 +1,11 @@
 /** The kernel's part: the node's bridge, and a namespace for each pod. Runs inside the node's own namespaces. */
 import { writeFileSync } from "node:fs";
 import { run } from "./commands.ts";
-import type { AddressPlan } from "./addresses.ts";
+import { isCaptured, type AddressPlan } from "./addresses.ts";
 
 const bridge = "mesh0";
+/** Number of the routing table of what needs no translation. */
+const directTable = 100;
 
 export function namespacePath(number: number): string {
   return `/run/netns/p${number}`;
@@ -58,7 +60,8 @@ ip -batch "$1"
 
 /**
  * The pod has its address alone, without a network around it: everything goes through the node, so that translations
- * of Service addresses see both directions of a connection.
+ * of Service addresses see both directions of a connection. Only TCP between two captured pods, whose sidecars know the
+ * endpoints themselves, goes straight over the bridge, without the node's routing and connection tracking.
  */
 export async function setUpPod(plan: AddressPlan, pod: PodNetwork, folder: string): Promise<void> {
   const name = `p${pod.number}`;
@@ -75,6 +78,12 @@ export async function setUpPod(plan: AddressPlan, pod: PodNetwork, folder: strin
     `route add ${plan.gateway} dev eth0 scope link`,
     `route add default via ${plan.gateway}`,
   ];
+  if (isCaptured(plan, pod.address)) {
+    inside.push(
+      `route add ${plan.capturedRange} dev eth0 scope link src ${pod.address} table ${directTable}`,
+      `rule add ipproto tcp lookup ${directTable}`,
+    );
+  }
   const file = `${folder}/addresses`;
   writeFileSync(file, batch(inside));
   const args = [`--net=${namespacePath(pod.number)}`, "sh", "-e", "-c", insideScript, "sh"];

@@ -1,6 +1,6 @@
 /** All pods of the mesh: starts and stops them until they are the ones that should run. */
-import type { AddressPlan, AddressPool } from "./addresses.ts";
-import { podAddresses } from "./addresses.ts";
+import { annotations } from "../api/annotations.ts";
+import { podAddresses, type AddressPlan } from "./addresses.ts";
 import type { Desired, DesiredPod } from "./desired.ts";
 import { type LocalPodHandle, type PodContext, startPod } from "./pod.ts";
 import { nextSteps, podKey } from "./steps.ts";
@@ -23,8 +23,13 @@ export interface PodsOptions {
   readonly onError: (message: string) => void;
 }
 
+/** Whether a container's own connection may go to a Service address, which the node then translates. */
+function isTranslated({ meshed, annotations: own }: DesiredPod): boolean {
+  return !meshed || own[annotations.ignoreOutgoingPorts] !== undefined;
+}
+
 export function createPods(options: PodsOptions): Pods {
-  const addresses: AddressPool = podAddresses(options.plan);
+  const addresses = podAddresses(options.plan);
   const pods = new Map<string, LocalPodHandle>();
   const waiting = new Map<string, DesiredPod>();
   const stopping = new Map<string, Promise<void>>();
@@ -32,7 +37,7 @@ export function createPods(options: PodsOptions): Pods {
   let preparing = false;
 
   const startNow = (desired: DesiredPod): void => {
-    const address = addresses.take();
+    const address = addresses.take(isTranslated(desired));
     number++;
     pods.set(podKey(desired), startPod(desired, number, address, options.context));
   };
