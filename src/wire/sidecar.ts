@@ -31,7 +31,7 @@ export const ports = {
 export const environment = {
   podName: "MESH_POD_NAME",
   podNamespace: "MESH_POD_NAMESPACE",
-  /** Canonical text of the pod's first address, see `addressKey`. */
+  /** The pod's first address: in Kubernetes as the API writes it (IPv6 with colons), else canonical, see `addressKey`. */
   podAddress: "MESH_POD_ADDRESS",
   serviceAccount: "MESH_SERVICE_ACCOUNT",
   /** `kind/name` in lower case kind, as `deployment/web`. */
@@ -41,7 +41,15 @@ export const environment = {
   nats: "MESH_NATS",
   /** SPIFFE ID that the NATS server presents. */
   natsIdentity: "MESH_NATS_IDENTITY",
+  /** What ports 8895 and 8896 let through, see `probes.ts`; absent: what the workload's configuration says. */
+  probes: "MESH_PROBES",
 } as const;
+
+/**
+ * On port 8886. `GET` of it changes nothing, and is answered when no connection between the application and the sidecar
+ * is open, or after 25 s: a container's preStop hook that lets it finish.
+ */
+export const drainPath = "/drain";
 
 /** Paths inside the sidecar's root file system. */
 export const paths = {
