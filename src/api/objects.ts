@@ -74,7 +74,8 @@ const head = z.looseObject({
   metadata: z.looseObject({ name: z.string().optional(), namespace: z.string().optional() }).optional(),
 });
 
-function fieldPath(path: readonly PropertyKey[]): string {
+/** A path as people write it: `spec.backends[0].weight`. */
+export function fieldPath(path: readonly PropertyKey[]): string {
   return path
     .map((part, index) =>
       typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${String(part)}`,

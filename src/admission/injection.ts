@@ -1,0 +1,97 @@
+/** The webhook `/inject`: what becomes of a pod that is created. */
+import { annotations } from "../api/annotations.ts";
+import { jsonPatch } from "../inject/patch.ts";
+import { injectPod, marks } from "../inject/pod.ts";
+import { systemNamespaces } from "../inject/refusal.ts";
+import type { PodProblem } from "../inject/refusal.ts";
+import type { InjectSettings } from "../inject/settings.ts";
+import type { AdmissionRequest, Decision } from "./review.ts";
+
+type Labels = Readonly<Record<string, string>>;
+
+export interface InjectionWorld {
+  readonly settings: InjectSettings;
+  /** Undefined: not known yet, as of a namespace that was just made. */
+  readonly namespaceLabels: (namespace: string) => Labels | undefined;
+}
+
+/** Whether a pod is to be injected: its own label wins over its namespace's; none says: no. */
+export function isInjectionAsked(podLabels: Labels, namespaceLabels: Labels): boolean {
+  const own = podLabels[annotations.autoInject];
+  return own === "enabled" || (own !== "disabled" && namespaceLabels[annotations.autoInject] === "enabled");
+}
+
+function sentence({ field, message }: PodProblem): string {
+  return field === "" ? message : `${field}: ${message}`;
+}
+
+/** The map if it is one, for reading labels before the pod as a whole is parsed. */
+function labelsOf(pod: unknown): Labels {
+  const labels = (pod as { metadata?: { labels?: unknown } } | null)?.metadata?.labels;
+  return typeof labels === "object" && labels !== null ? (labels as Labels) : {};
+}
+
+/** Never throws. */
+export function decideInjection(request: AdmissionRequest, world: InjectionWorld): Decision {
+  const { kind, operation, object, namespace = "default" } = request;
+  if (kind.group !== "" || kind.kind !== "Pod" || operation !== "CREATE") {
+    return { allowed: true };
+  }
+  const { settings } = world;
+  const labels = labelsOf(object);
+  // the API server asks for those that its selectors find, and may know a namespace before we do
+  const fromNamespace = world.namespaceLabels(namespace) ?? { [annotations.autoInject]: "enabled" };
+  if (!isInjectionAsked(labels, fromNamespace)) {
+    return { allowed: true };
+  }
+  if (namespace === settings.meshNamespace || systemNamespaces.includes(namespace)) {
+    return {
+      allowed: true,
+      warnings: [`nginx-mesh: pods of namespace ${namespace} get no sidecar, whatever their labels say`],
+    };
+  }
+  const result = injectPod(object, {
+    settings,
+    namespace,
+    owner: undefined,
+    ignoreIncomingPorts: [],
+    ignoreOutgoingPorts: [],
+  });
+  switch (result.outcome) {
+    case "unchanged":
+      return { allowed: true };
+    case "injected":
+      return {
+        allowed: true,
+        patch: jsonPatch(result.operations),
+        warnings: result.warnings.map((warning) => `nginx-mesh: ${sentence(warning)}`),
+      };
+    case "refused":
+      return {
+        allowed: false,
+        message: `the pod cannot have the sidecar that ${annotations.autoInject} asks for: ${result.problems.map(sentence).join("; ")}. A pod with the label ${annotations.autoInject}: disabled runs without the mesh`,
+      };
+  }
+}
+
+/** A pod, as far as it matters here. */
+export interface ExistingPod {
+  readonly namespace: string;
+  readonly labels: Labels;
+  readonly annotations: Labels;
+}
+
+/**
+ * Pods that should have a sidecar and have none: created while the webhook was away and its failurePolicy was Ignore,
+ * or before their namespace was labelled.
+ */
+export function missedPods<P extends ExistingPod>(pods: readonly P[], world: InjectionWorld): readonly P[] {
+  return pods.filter(
+    ({ namespace, labels, annotations: notes }) =>
+      notes[marks.status] !== marks.injected &&
+      labels[marks.status] !== marks.injected &&
+      namespace !== world.settings.meshNamespace &&
+      !systemNamespaces.includes(namespace) &&
+      isInjectionAsked(labels, world.namespaceLabels(namespace) ?? {}),
+  );
+}

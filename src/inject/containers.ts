@@ -1,0 +1,177 @@
+/** What the injector adds to a pod: containers and volumes. */
+import type { Owner } from "../api/owner.ts";
+import {
+  drainPath,
+  environment,
+  natsServiceAccount,
+  paths,
+  ports,
+  sidecarUser,
+  spiffeId,
+} from "../wire/sidecar.ts";
+import type { InjectSettings } from "./settings.ts";
+
+export const containerNames = {
+  sidecar: "nginx-mesh-sidecar",
+  init: "nginx-mesh-init",
+  initIpv6: "nginx-mesh-init-ipv6",
+} as const;
+
+export const volumeNames = {
+  runtime: "nginx-mesh-runtime",
+  workloadApi: "nginx-mesh-workload-api",
+  capture: "nginx-mesh-capture",
+  noToken: "nginx-mesh-no-token",
+} as const;
+
+/** The capture rules: annotations of the pod, which the init containers see as files. The init image has no logic. */
+export const captureAnnotations = {
+  ipv4: "injector.nsm.nginx.com/capture-rules-ipv4",
+  ipv6: "injector.nsm.nginx.com/capture-rules-ipv6",
+} as const;
+
+const captureFolder = "/etc/nginx-mesh/capture";
+/** Where the API server mounts a service account's token into every container that has nothing there. */
+const tokenFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
+const csiDriver = "csi.spiffe.io";
+/** What a sidecar of one worker writes there is a process id and sockets. */
+const runtimeSize = "1Mi";
+/** Kubernetes expands `$(NAME)` from a variable that stands before. */
+const jobNameVariable = "MESH_JOB_NAME";
+/** The label that pods of a Job have in every version; the newer one has a prefix. */
+const jobNameLabel = "job-name";
+
+/** Whose pod it is: its workload, the Job whose name only its pods will know, or the pod itself. */
+export type WorkloadOwner = Owner | "job" | "pod";
+
+interface Variable {
+  readonly name: string;
+  readonly value?: string;
+  readonly valueFrom?: { readonly fieldRef: { readonly fieldPath: string } };
+}
+
+function field(name: string, fieldPath: string): Variable {
+  return { name, valueFrom: { fieldRef: { fieldPath } } };
+}
+
+function workloadVariables(owner: WorkloadOwner): readonly Variable[] {
+  const variable = (value: string): Variable => ({ name: environment.workload, value });
+  switch (owner) {
+    case "job":
+      return [
+        field(jobNameVariable, `metadata.labels['${jobNameLabel}']`),
+        variable(`job/$(${jobNameVariable})`),
+      ];
+    case "pod":
+      return [variable(`pod/$(${environment.podName})`)];
+    default:
+      return [variable(`${owner.kind}/${owner.name}`)];
+  }
+}
+
+function variables(settings: InjectSettings, owner: WorkloadOwner, probes: string): readonly Variable[] {
+  return [
+    field(environment.podName, "metadata.name"),
+    field(environment.podNamespace, "metadata.namespace"),
+    field(environment.podAddress, "status.podIP"),
+    field(environment.serviceAccount, "spec.serviceAccountName"),
+    ...workloadVariables(owner),
+    { name: environment.trustDomain, value: settings.trustDomain },
+    { name: environment.nats, value: settings.nats },
+    {
+      name: environment.natsIdentity,
+      value: spiffeId(settings.trustDomain, settings.meshNamespace, natsServiceAccount),
+    },
+    { name: environment.probes, value: probes },
+  ];
+}
+
+const statusCheck = { httpGet: { path: "/", port: ports.status }, timeoutSeconds: 5 };
+const noToken = { name: volumeNames.noToken, mountPath: tokenFolder, readOnly: true };
+
+/** `probes`: value of `environment.probes`. */
+export function sidecarContainer(settings: InjectSettings, owner: WorkloadOwner, probes: string): object {
+  return {
+    name: containerNames.sidecar,
+    image: settings.sidecarImage,
+    imagePullPolicy: settings.imagePullPolicy,
+    ...(settings.order === "native" ? { restartPolicy: "Always" } : {}),
+    env: variables(settings, owner, probes),
+    ports: [{ name: "mesh-metrics", containerPort: ports.metrics, protocol: "TCP" }],
+    // Often, as a native sidecar holds up what comes after it; and for long, as a restart mends nothing that is missing.
+    startupProbe: { ...statusCheck, periodSeconds: 1, failureThreshold: 600 },
+    readinessProbe: { ...statusCheck, periodSeconds: 10 },
+    lifecycle: { preStop: { httpGet: { path: drainPath, port: ports.status } } },
+    resources: settings.resources,
+    securityContext: {
+      runAsUser: sidecarUser,
+      runAsGroup: sidecarUser,
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+      allowPrivilegeEscalation: false,
+      privileged: false,
+      capabilities: { drop: ["ALL"] },
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    terminationMessagePolicy: "FallbackToLogsOnError",
+    volumeMounts: [
+      { name: volumeNames.runtime, mountPath: paths.runtime },
+      { name: volumeNames.workloadApi, mountPath: socketFolder(), readOnly: true },
+      noToken,
+    ],
+  };
+}
+
+function socketFolder(): string {
+  return paths.workloadApi.slice(0, paths.workloadApi.lastIndexOf("/"));
+}
+
+function initContainer(settings: InjectSettings, name: string, program: string, file: string): object {
+  return {
+    name,
+    image: settings.initImage,
+    imagePullPolicy: settings.imagePullPolicy,
+    command: [program, "--noflush", `${captureFolder}/${file}`],
+    resources: { requests: { cpu: "10m", memory: "16Mi" } },
+    securityContext: {
+      // Capabilities of another user end with exec, and rules can be set with NET_ADMIN only.
+      runAsUser: 0,
+      runAsGroup: 0,
+      runAsNonRoot: false,
+      readOnlyRootFilesystem: true,
+      allowPrivilegeEscalation: false,
+      privileged: false,
+      capabilities: { drop: ["ALL"], add: ["NET_ADMIN", "NET_RAW"] },
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+    terminationMessagePolicy: "FallbackToLogsOnError",
+    volumeMounts: [{ name: volumeNames.capture, mountPath: captureFolder, readOnly: true }, noToken],
+  };
+}
+
+/** Run once, in this order, before anything else of the pod that is captured. */
+export function initContainers(settings: InjectSettings): readonly object[] {
+  const ipv4 = initContainer(settings, containerNames.init, "iptables-restore", "ipv4");
+  return settings.ipv6
+    ? [ipv4, initContainer(settings, containerNames.initIpv6, "ip6tables-restore", "ipv6")]
+    : [ipv4];
+}
+
+export function volumesOf(settings: InjectSettings): readonly object[] {
+  const rules = settings.ipv6 ? (["ipv4", "ipv6"] as const) : (["ipv4"] as const);
+  const items = rules.map((family) => ({
+    path: family,
+    fieldRef: { fieldPath: `metadata.annotations['${captureAnnotations[family]}']` },
+  }));
+  return [
+    { name: volumeNames.runtime, emptyDir: { medium: "Memory", sizeLimit: runtimeSize } },
+    {
+      name: volumeNames.workloadApi,
+      ...(settings.workloadApi === "csi"
+        ? { csi: { driver: csiDriver, readOnly: true } }
+        : { hostPath: { path: socketFolder(), type: "DirectoryOrCreate" } }),
+    },
+    { name: volumeNames.capture, downwardAPI: { items, defaultMode: 0o444 } },
+    { name: volumeNames.noToken, emptyDir: { medium: "Memory", sizeLimit: "4Ki" } },
+  ];
+}
