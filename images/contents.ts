@@ -129,9 +129,9 @@ function controller(inputs: Inputs): ImageContents {
     content: readFileSync(from),
   });
   // without comments on licences in what is bundled there is no file of them
-  const bundle = ["controller.mjs", "controller.mjs.LEGAL.txt", "controller.mjs.map"].filter((name) =>
-    existsSync(join(inputs.build, name)),
-  );
+  const bundle = ["controller", "kubernetes-controller", "nats-files"]
+    .flatMap((name) => [`${name}.mjs`, `${name}.mjs.LEGAL.txt`, `${name}.mjs.map`])
+    .filter((name) => existsSync(join(inputs.build, name)));
   return {
     config: {
       ...common(inputs, "nginx-mesh-controller", "The control plane"),

@@ -21,6 +21,8 @@ const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
 
 const programs = [
   { name: "controller", entry: "src/controller/main.ts" },
+  { name: "kubernetes-controller", entry: "src/controller/kubernetes/main.ts" },
+  { name: "nats-files", entry: "src/identity/nats-files-main.ts" },
   { name: "local", entry: "src/local/main.ts" },
   { name: "nginx-meshctl", entry: "src/cli/main.ts" },
 ];

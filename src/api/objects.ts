@@ -44,7 +44,7 @@ export type ObjectOf<K extends Kind> = Extract<MeshObject, { kind: K }>;
 /** Kinds that have no namespace. */
 const clusterKinds: ReadonlySet<string> = new Set(["Namespace", "MeshConfigClass"]);
 /** Kinds of the mesh itself: of these an unknown version is an error; other unknown kinds are not ours to judge. */
-const ownGroups = [
+export const ownGroups = [
   "split.smi-spec.io",
   "specs.smi-spec.io",
   "access.smi-spec.io",

@@ -4,7 +4,34 @@ import type { Problem } from "../api/problem.ts";
 import type { LocalPod } from "./local-status.ts";
 
 /** A pod that runs. */
-export type RunningPod = LocalPod;
+export interface RunningPod extends LocalPod {
+  /** Beside `address`: those of its other address family. */
+  readonly otherAddresses?: readonly string[];
+  /** Whether its addresses are those of its node, and so not its own. */
+  readonly hostNetwork?: boolean;
+}
+
+/** Addresses behind a Service (Kubernetes API, discovery/v1), without the Kubernetes around them. */
+export interface EndpointSlice {
+  readonly namespace: string;
+  readonly name: string;
+  readonly service: string;
+  readonly ports: readonly {
+    /** As the Service's port; empty: it has none. */
+    readonly name: string;
+    readonly port: number;
+    readonly protocol: "TCP" | "UDP" | "SCTP";
+  }[];
+  readonly endpoints: readonly {
+    readonly address: string;
+    readonly ready: boolean;
+    /** Answers requests, though it may be on its way out. */
+    readonly serving: boolean;
+    readonly terminating: boolean;
+    /** `namespace/name` of the pod; empty: not a pod. */
+    readonly pod: string;
+  }[];
+}
 
 export interface Snapshot {
   readonly objects: readonly MeshObject[];
@@ -12,6 +39,8 @@ export interface Snapshot {
   /** `namespace/name` → cluster addresses. */
   readonly serviceAddresses: ReadonlyMap<string, readonly string[]>;
   readonly serviceRanges: readonly string[];
+  /** `namespace/name` of a Service → its slices; undefined: selectors alone tell who belongs to a Service. */
+  readonly endpointSlices: ReadonlyMap<string, readonly EndpointSlice[]> | undefined;
   readonly problems: readonly Problem[];
 }
 
@@ -59,11 +88,29 @@ function podName(pod: RunningPod): string {
   return `${pod.namespace}/${pod.name}`;
 }
 
+function slicesByService(slices: readonly EndpointSlice[]): ReadonlyMap<string, readonly EndpointSlice[]> {
+  const sorted = [...slices].sort(
+    (a, b) => compare(a.namespace, b.namespace) || compare(a.service, b.service) || compare(a.name, b.name),
+  );
+  const result = new Map<string, EndpointSlice[]>();
+  for (const slice of sorted) {
+    const service = `${slice.namespace}/${slice.service}`;
+    const present = result.get(service);
+    if (present === undefined) {
+      result.set(service, [slice]);
+    } else {
+      present.push(slice);
+    }
+  }
+  return result;
+}
+
 export function createSnapshot(parts: {
   readonly objects: readonly MeshObject[];
   readonly pods: readonly RunningPod[];
   readonly services: readonly { namespace: string; name: string; addresses: readonly string[] }[];
   readonly serviceRanges: readonly string[];
+  readonly endpointSlices?: readonly EndpointSlice[];
   readonly problems: readonly Problem[];
 }): Snapshot {
   return Object.freeze({
@@ -78,6 +125,7 @@ export function createSnapshot(parts: {
         .sort((a, b) => compare(a[0], b[0])),
     ),
     serviceRanges: Object.freeze([...parts.serviceRanges]),
+    endpointSlices: parts.endpointSlices === undefined ? undefined : slicesByService(parts.endpointSlices),
     problems: Object.freeze([...parts.problems]),
   });
 }

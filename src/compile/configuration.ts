@@ -19,9 +19,9 @@ export interface Configuration {
   readonly version: string;
 }
 
-function endpoint({ pod, port }: Endpoint): WireEndpoint {
+function endpoint({ address, pod, port }: Endpoint): WireEndpoint {
   return {
-    address: canonicalAddress(pod.address),
+    address: canonicalAddress(address),
     port,
     pod: pod.name,
     workload: pod.workload,
@@ -104,10 +104,12 @@ export function compile(model: MeshModel): Configuration {
       workloadKey(workload.namespace, workload.kind, workload.name),
       workloadMessage(workload, model),
     ]),
-    ...model.pods.map((pod): [string, unknown] => [
-      addressKey(canonicalAddress(pod.address)),
-      podAddress(pod),
-    ]),
+    ...model.pods.flatMap((pod) =>
+      [pod.address, ...pod.otherAddresses].map((address): [string, unknown] => [
+        addressKey(canonicalAddress(address)),
+        podAddress(pod),
+      ]),
+    ),
     ...model.services.flatMap((service): [string, unknown][] => [
       [serviceKey(service.namespace, service.name), serviceMessage(service)],
       ...service.addresses.map((address): [string, unknown] => [

@@ -1,9 +1,8 @@
 /** Composition root of the control plane in local mode. */
-import { pino } from "pino";
-import { formatProblem, type Problem } from "../api/problem.ts";
 import { watchSvid } from "../identity/workload-client.ts";
 import { createStatistics, type KnownPod } from "../metrics/statistics.ts";
 import type { MeshModel } from "../model/mesh.ts";
+import { createLog, problemLogger, seldom } from "./logging.ts";
 import { runLoop } from "./loop.ts";
 import { openNatsLink } from "./nats.ts";
 import { OptionsError, readOptions } from "./options.ts";
@@ -16,39 +15,7 @@ const statisticsInterval = 1;
 /** Messages of sidecars that are refused are logged no more often than this; milliseconds. */
 const refusalInterval = 10_000;
 
-const log = pino(
-  { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (level) => ({ level }) } },
-  pino.destination({ dest: 2, sync: true }),
-);
-
-/** Logs each problem when it appears, not each time that it is still there. */
-function problemLogger(): (problems: readonly Problem[]) => void {
-  let known = new Set<string>();
-  return (problems) => {
-    const lines = new Map(problems.map((problem) => [formatProblem(problem), problem]));
-    for (const [line, problem] of lines) {
-      if (!known.has(line)) {
-        log[problem.severity === "error" ? "error" : "warn"]({ reason: problem.reason }, line);
-      }
-    }
-    known = new Set(lines.keys());
-  };
-}
-
-/** Calls at most once in `interval` milliseconds; what comes between is left out. */
-function seldom<A extends readonly unknown[]>(
-  interval: number,
-  call: (...args: A) => void,
-): (...args: A) => void {
-  let last = -Infinity;
-  return (...args) => {
-    const now = performance.now();
-    if (now - last >= interval) {
-      last = now;
-      call(...args);
-    }
-  };
-}
+const log = createLog();
 
 function podsByName(model: MeshModel): ReadonlyMap<string, KnownPod> {
   return new Map(model.pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod]));
@@ -93,7 +60,7 @@ async function main(): Promise<void> {
   });
   state.nats = nats;
 
-  const logProblems = problemLogger();
+  const logProblems = problemLogger(log);
   const loop = await runLoop({
     manifests: options.manifests,
     status: options.status,

@@ -3,6 +3,7 @@ import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { natsConnectionOptions } from "../identity/nats-client.ts";
 import type { WorkloadIdentity } from "../identity/workload-client.ts";
 import { statisticsSubjects } from "../metrics/statistics.ts";
+import type { BucketStorage } from "../publish/bucket.ts";
 import { createPublisher, type Publication, type PublisherState } from "../publish/publisher.ts";
 import { controllerServiceAccount } from "../wire/sidecar.ts";
 
@@ -10,6 +11,9 @@ export interface NatsLinkOptions {
   /** `host:port`. */
   readonly server: string;
   readonly trustDomain: string;
+  /** Namespace of the control plane; default: that of local mode. */
+  readonly namespace?: string;
+  readonly storage?: BucketStorage;
   /** Resolves when there is an identity. */
   readonly ready: Promise<unknown>;
   readonly identity: () => WorkloadIdentity;
@@ -22,6 +26,8 @@ export interface NatsLinkOptions {
 export interface NatsLink {
   /** Publishes as soon as there is a connection. */
   publish(publication: Publication): void;
+  /** Publishes nothing more until asked again. */
+  withdraw(): void;
   connected(): boolean;
   publisher(): PublisherState | undefined;
   close(): Promise<void>;
@@ -59,9 +65,15 @@ export function openNatsLink(options: NatsLinkOptions): NatsLink {
 
   const open = async (): Promise<void> => {
     await options.ready;
-    const { server, trustDomain, identity } = options;
+    const { server, trustDomain, namespace, identity } = options;
     const link = await connect(
-      natsConnectionOptions({ server, trustDomain, serviceAccount: controllerServiceAccount, identity }),
+      natsConnectionOptions({
+        server,
+        trustDomain,
+        ...(namespace === undefined ? {} : { namespace }),
+        serviceAccount: controllerServiceAccount,
+        identity,
+      }),
     );
     if (closed) {
       await link.close();
@@ -72,6 +84,7 @@ export function openNatsLink(options: NatsLinkOptions): NatsLink {
     options.onInfo(`connected to NATS at ${server}`);
     publisher = createPublisher({
       connection: link,
+      ...(options.storage === undefined ? {} : { storage: options.storage }),
       now: Date.now,
       onError: (error) => options.onWarning(error.message),
     });
@@ -86,6 +99,10 @@ export function openNatsLink(options: NatsLinkOptions): NatsLink {
     publish(publication) {
       newest = publication;
       publisher?.publish(publication);
+    },
+    withdraw() {
+      newest = undefined;
+      publisher?.withdraw();
     },
     connected: () => connected,
     publisher: () => publisher?.state(),

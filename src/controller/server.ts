@@ -1,6 +1,6 @@
-/** The controller's HTTP interface for the tools: JSON over a unix socket that only its owner can open. */
+/** The controller's HTTP interface for the tools: JSON, by GET alone. */
 import { chmodSync, rmSync } from "node:fs";
-import { createServer, type Server, type ServerResponse } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
 import type { Route } from "../metrics/routes.ts";
 
 function answer(response: ServerResponse, status: number, body: unknown): void {
@@ -16,10 +16,8 @@ function find(routes: readonly Route[], path: string): Route | undefined {
   return routes.find((route) => path === route.path || path.startsWith(`${route.path}/`));
 }
 
-/** Listens; throws when the socket cannot be made. */
-export async function serve(socketPath: string, routes: readonly Route[]): Promise<Server> {
-  rmSync(socketPath, { force: true });
-  const server = createServer((request, response) => {
+export function answerRoutes(routes: readonly Route[]): RequestListener {
+  return (request, response) => {
     const url = new URL(request.url ?? "/", "http://localhost");
     const route = find(routes, url.pathname);
     if (request.method !== "GET") {
@@ -34,11 +32,27 @@ export async function serve(socketPath: string, routes: readonly Route[]): Promi
         answer(response, 500, { message: (error as Error).message });
       }
     }
-  });
+  };
+}
+
+/** Listens at a unix socket that only its owner can open; throws when it cannot be made. */
+export async function serve(socketPath: string, routes: readonly Route[]): Promise<Server> {
+  rmSync(socketPath, { force: true });
+  const server = createServer(answerRoutes(routes));
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
     server.listen(socketPath, resolve);
   });
   chmodSync(socketPath, 0o600);
+  return server;
+}
+
+/** Listens at an address; throws when it cannot be had. */
+export async function servePort(host: string, port: number, routes: readonly Route[]): Promise<Server> {
+  const server = createServer(answerRoutes(routes));
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, resolve);
+  });
   return server;
 }

@@ -10,6 +10,8 @@ export interface ControllerState {
   readonly startedAt: number;
   readonly version: string;
   nats: Pick<NatsLink, "connected" | "publisher"> | undefined;
+  /** Where several controllers run: whether this one publishes, and who does. */
+  election?: () => { readonly leading: boolean; readonly leader: string };
   /** Why the newest manifests are not in force; empty: they are. */
   error: string;
 }
@@ -27,7 +29,7 @@ function serviceView(service: Service): object {
       balancing: port.balancing,
       backends: port.route?.rules.flatMap((rule) => rule.backends),
       upstreams: port.endpoints.map((endpoint) => ({
-        address: endpoint.pod.address,
+        address: endpoint.address,
         port: endpoint.port,
         pod: endpoint.pod.name,
         meshed: endpoint.pod.meshed,
@@ -43,6 +45,7 @@ function statusView(state: ControllerState): object {
   return {
     version: state.version,
     startedAt: new Date(state.startedAt).toISOString(),
+    ...(state.election === undefined ? {} : { election: state.election() }),
     configuration: {
       version: configuration?.version ?? "",
       keys: configuration?.keys.size ?? 0,

@@ -11,7 +11,9 @@ export interface NatsClientSettings {
   /** `host:port`. */
   readonly server: string;
   readonly trustDomain: string;
-  /** Service account of this program, in the control plane's namespace. */
+  /** Namespace of the control plane; default: that of local mode. */
+  readonly namespace?: string;
+  /** Service account of this program, in that namespace. */
   readonly serviceAccount: string;
   /** Asked at each attempt to connect, so that a reconnect uses the newest SVID and bundle. */
   readonly identity: () => WorkloadIdentity;
@@ -27,7 +29,8 @@ type TlsSettings = NonNullable<NodeConnectionOptions["tls"]> &
  * anew at each attempt and hands the rest to `tls.connect`; the server must present the SPIFFE ID of the NATS server.
  */
 export function natsConnectionOptions(settings: NatsClientSettings): NodeConnectionOptions {
-  const expected = spiffeId(settings.trustDomain, controlPlaneNamespace, natsServiceAccount);
+  const namespace = settings.namespace ?? controlPlaneNamespace;
+  const expected = spiffeId(settings.trustDomain, namespace, natsServiceAccount);
   const tls: TlsSettings = {
     handshakeFirst: true,
     minVersion: "TLSv1.3",
@@ -45,7 +48,7 @@ export function natsConnectionOptions(settings: NatsClientSettings): NodeConnect
   return {
     servers: settings.server,
     name: settings.serviceAccount,
-    inboxPrefix: inboxPrefix(controlPlaneNamespace, settings.serviceAccount),
+    inboxPrefix: inboxPrefix(namespace, settings.serviceAccount),
     tls,
     ignoreClusterUpdates: true,
     waitOnFirstConnect: true,

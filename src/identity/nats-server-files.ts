@@ -7,6 +7,44 @@ import type { Authority } from "./authority.ts";
 import { certificatesToPem, privateKeyToPem } from "./der.ts";
 import { natsServerConfiguration, type NatsServerSettings, type ServiceAccount } from "./nats-server.ts";
 import { createSvidSource } from "./svid-source.ts";
+import type { WorkloadIdentity } from "./workload-client.ts";
+
+export interface NatsFileSetOptions {
+  /** Folder for the files alone; it must be there. */
+  readonly directory: string;
+  readonly server: Omit<NatsServerSettings, "certFile" | "keyFile" | "caFile" | "serviceAccounts">;
+}
+
+export interface NatsFileSet {
+  /** What to start the server with: `nats-server -c <configurationFile>`. */
+  readonly configurationFile: string;
+  /** Whether any file has changed. Files are replaced as a whole, so that the server finds a usable set at any time. */
+  write(
+    identity: Pick<WorkloadIdentity, "certificates" | "key" | "bundle">,
+    serviceAccounts: readonly ServiceAccount[],
+  ): Promise<boolean>;
+}
+
+export function natsFileSet(options: NatsFileSetOptions): NatsFileSet {
+  const files = new FileSet(options.directory);
+  return {
+    configurationFile: files.path("nats-server.conf"),
+    async write({ certificates, key, bundle }, serviceAccounts) {
+      const chain = certificatesToPem(certificates);
+      // Key and certificate in one file, so that a server that starts at any time finds a pair.
+      const pair = await files.replace("server.pem", chain + privateKeyToPem(key.reveal()));
+      const authorities = await files.replace("bundle.pem", certificatesToPem(bundle));
+      const configuration = natsServerConfiguration({
+        ...options.server,
+        certFile: files.path("server.pem"),
+        keyFile: files.path("server.pem"),
+        caFile: files.path("bundle.pem"),
+        serviceAccounts,
+      });
+      return (await files.replace("nats-server.conf", configuration)) || pair || authorities;
+    },
+  };
+}
 
 export interface NatsServerFilesOptions {
   /** Folder for the files alone; it is created with mode 0700. */
@@ -36,26 +74,16 @@ export interface NatsServerFiles {
 export async function keepNatsServerFiles(options: NatsServerFilesOptions): Promise<NatsServerFiles> {
   const { authority, directory } = options;
   const onError = options.onError ?? process.emitWarning;
-  const files = new FileSet(directory);
-  const configurationFile = files.path("nats-server.conf");
+  const files = natsFileSet({
+    directory,
+    server: { ...options.server, trustDomain: authority.trustDomain },
+  });
   let serviceAccounts = options.serviceAccounts;
   let queue: Promise<unknown> = Promise.resolve();
 
   const write = async (): Promise<boolean> => {
-    const svid = await source.current();
-    const chain = certificatesToPem(svid.certificates);
-    // Key and certificate in one file, so that a server that starts at any time finds a pair.
-    const server = await files.replace("server.pem", chain + privateKeyToPem(svid.key.reveal()));
-    const bundle = await files.replace("bundle.pem", certificatesToPem(authority.bundle()));
-    const configuration = natsServerConfiguration({
-      ...options.server,
-      certFile: files.path("server.pem"),
-      keyFile: files.path("server.pem"),
-      caFile: files.path("bundle.pem"),
-      trustDomain: authority.trustDomain,
-      serviceAccounts,
-    });
-    return (await files.replace("nats-server.conf", configuration)) || server || bundle;
+    const { certificates, key } = await source.current();
+    return files.write({ certificates, key, bundle: authority.bundle() }, serviceAccounts);
   };
   const update = (): Promise<void> => {
     const done = queue.then(write).then((changed) => (changed ? options.onChanged() : undefined));
@@ -76,7 +104,7 @@ export async function keepNatsServerFiles(options: NatsServerFilesOptions): Prom
   source.setFollowed(true);
   const stopWatching = authority.onChange(updateByItself);
   return {
-    configurationFile,
+    configurationFile: files.configurationFile,
     setServiceAccounts: (accounts) => {
       serviceAccounts = accounts;
       return update();

@@ -27,8 +27,12 @@ export interface NatsServerSettings {
   readonly keyFile: string;
   readonly caFile: string;
   readonly trustDomain: string;
+  /** Of the control plane; default: that of local mode. */
+  readonly namespace?: string;
   /** Those whose pods are meshed. */
   readonly serviceAccounts: readonly ServiceAccount[];
+  /** Where the bucket lives; default: file. */
+  readonly storage?: "file" | "memory";
   /** `host:port` of the HTTP monitor, which asks nobody who they are; absent: none. */
   readonly monitor?: string;
   /** Of all clients together; default 16384. */
@@ -46,6 +50,7 @@ const stream = `KV_${bucket}`;
 const keySubjects = `${keySubjectPrefix}>`;
 const directGets = `${directGetPrefix}>`;
 const allStatistics = "statistics.>";
+const namespacePattern = /^[a-z0-9-]+$/;
 
 const mebibyte = 1024 * 1024;
 const limits = {
@@ -58,6 +63,8 @@ const limits = {
   /** Bytes waiting for one client before the server drops it; it reconnects and reads again. */
   pending: 16 * mebibyte,
   connections: 16_384,
+  /** Bytes of all keys with their newest values. */
+  store: 1024 * mebibyte,
 };
 
 /**
@@ -67,6 +74,8 @@ const limits = {
  */
 export function natsServerConfiguration(settings: NatsServerSettings): string {
   parseTrustDomain(settings.trustDomain);
+  const namespace = settings.namespace ?? controlPlaneNamespace;
+  checkName(namespace, namespacePattern);
   const configuration = {
     server_name: "nginx-mesh",
     host: settings.listenHost,
@@ -89,16 +98,23 @@ export function natsServerConfiguration(settings: NatsServerSettings): string {
     write_deadline: "10s",
     ping_interval: "30s",
     ping_max: 3,
-    jetstream: { store_dir: settings.storeDirectory, max_memory_store: 0, max_file_store: 1024 * mebibyte },
+    jetstream: {
+      store_dir: settings.storeDirectory,
+      max_memory_store: settings.storage === "memory" ? limits.store : 0,
+      max_file_store: settings.storage === "memory" ? 0 : limits.store,
+    },
     accounts: {
-      [controlPlaneAccount]: controlPlane(settings.trustDomain),
-      [sidecarsAccount]: sidecars(settings.trustDomain, settings.serviceAccounts),
+      [controlPlaneAccount]: controlPlane(settings.trustDomain, namespace),
+      [sidecarsAccount]: sidecars(
+        settings.trustDomain,
+        settings.serviceAccounts.filter((account) => account.namespace !== namespace),
+      ),
     },
   };
   return `${JSON.stringify(configuration, undefined, 2)}\n`;
 }
 
-function controlPlane(trustDomain: string): object {
+function controlPlane(trustDomain: string, namespace: string): object {
   return {
     jetstream: "enabled",
     exports: [
@@ -106,16 +122,13 @@ function controlPlane(trustDomain: string): object {
       { service: directGets, accounts: [sidecarsAccount] },
     ],
     imports: [{ stream: { account: sidecarsAccount, subject: allStatistics } }],
-    users: [controller(trustDomain)],
+    users: [controller(trustDomain, namespace)],
   };
 }
 
 function sidecars(trustDomain: string, serviceAccounts: readonly ServiceAccount[]): object {
   const users = new Map(
-    serviceAccounts
-      .filter((account) => account.namespace !== controlPlaneNamespace)
-      .map((account) => sidecar(trustDomain, account))
-      .map((user) => [user.user, user]),
+    serviceAccounts.map((account) => sidecar(trustDomain, account)).map((user) => [user.user, user]),
   );
   return {
     limits: { max_payload: limits.sidecarPayload, max_subscriptions: limits.sidecarSubscriptions },
@@ -130,7 +143,7 @@ function sidecars(trustDomain: string, serviceAccounts: readonly ServiceAccount[
 
 function sidecar(trustDomain: string, account: ServiceAccount): { user: string; permissions: object } {
   const { namespace, name } = account;
-  checkName(namespace, /^[a-z0-9-]+$/);
+  checkName(namespace, namespacePattern);
   checkName(name, /^[a-z0-9.-]+$/);
   return {
     user: user(trustDomain, account),
@@ -142,8 +155,8 @@ function sidecar(trustDomain: string, account: ServiceAccount): { user: string; 
 }
 
 /** The controller makes the bucket, fills it, and reads statistics. */
-function controller(trustDomain: string): object {
-  const account = { namespace: controlPlaneNamespace, name: controllerServiceAccount };
+function controller(trustDomain: string, namespace: string): object {
+  const account = { namespace, name: controllerServiceAccount };
   const streamRequests = ["CREATE", "UPDATE", "INFO", "PURGE", "MSG.GET"];
   const consumerRequests = ["CREATE", "INFO", "DELETE", "MSG.NEXT"];
   return {

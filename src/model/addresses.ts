@@ -60,15 +60,17 @@ export function podsByAddress(
   const reached = new Set<Pod>();
   for (const pod of pods.toSorted((a, b) => Number(a.terminating) - Number(b.terminating))) {
     const title = `Pod ${pod.namespace}/${pod.name}`;
-    const owner = claims.take(pod.address, title);
-    if (owner === undefined) {
+    const addresses = [pod.address, ...pod.otherAddresses];
+    const taken = addresses.map((address) => ({ address, owner: claims.take(address, title) }));
+    const conflict = taken.find(({ owner }) => owner !== undefined);
+    if (conflict === undefined) {
       reached.add(pod);
     } else if (!pod.terminating) {
       report({
         object: title,
         field: "status.podIP",
         reason: "Conflict",
-        message: `${pod.address} is already the address of ${owner}, which keeps it`,
+        message: `${conflict.address} is already the address of ${conflict.owner}, which keeps it`,
         severity: "error",
       });
     }

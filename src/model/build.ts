@@ -5,11 +5,12 @@ import { formatProblem, type Problem } from "../api/problem.ts";
 import type { Snapshot } from "../cluster/snapshot.ts";
 import { canonicalRange } from "./address.ts";
 import { podsByAddress, servicesByAddress } from "./addresses.ts";
+import { endpointSource, type PodPair } from "./endpoints.ts";
 import type { MeshModel, MeshSettings, Report, Workload } from "./mesh.ts";
 import { headlessRoutes, modelPod, withPorts } from "./pods.ts";
 import { serviceProtocol } from "./protocol.ts";
 import { indexByLabels, type Selection } from "./selection.ts";
-import { modelServices, type PodPair, serviceObjects } from "./services.ts";
+import { modelServices, serviceObjects } from "./services.ts";
 import { settingsOf, type SettingsOptions } from "./settings.ts";
 import { withRoutes } from "./splits.ts";
 import { ownerKey, targetPortIn, type Template, templatesOf } from "./templates.ts";
@@ -85,13 +86,17 @@ export function buildModel(snapshot: Snapshot, options: SettingsOptions): MeshMo
   const byLabels = indexByLabels(templates);
   const workloads = modelWorkloads(templates, claimsOf(objects, byLabels), settings, report);
   const pairs = pairPods(snapshot, workloads, settings);
-  const candidates = { pods: indexByLabels(pairs), templates: byLabels };
+  const candidates = {
+    endpoints: endpointSource(snapshot, pairs),
+    pods: indexByLabels(pairs),
+    templates: byLabels,
+  };
   const plain = modelServices(objects, snapshot, candidates, settings, report);
   const services = withRoutes(snapshot, servicesByAddress(plain, report), report);
   const headless = headlessRoutes(services, report);
-  const pods = pairs.map(({ pod, running }) =>
-    withPorts(pod, running, workloads.get(ownerKey(pod.workload)), headless),
-  );
+  const pods = pairs
+    .filter(({ running }) => running.hostNetwork !== true)
+    .map(({ pod, running }) => withPorts(pod, running, workloads.get(ownerKey(pod.workload)), headless));
   return {
     settings,
     serviceRanges: snapshot.serviceRanges.map(canonicalRange),

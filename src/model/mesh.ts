@@ -47,6 +47,8 @@ export interface Pod {
   readonly namespace: string;
   readonly name: string;
   readonly address: string;
+  /** Addresses of its other address family. */
+  readonly otherAddresses: readonly string[];
   readonly workload: WorkloadReference;
   readonly serviceAccount: string;
   /** Whether it has a sidecar. */
@@ -64,6 +66,9 @@ export interface PodPort extends PortProtocol {
 }
 
 export interface Endpoint {
+  /** Where it is reached: one of the pod's addresses. */
+  readonly address: string;
+  /** An address that is no pod's stands for a pod without a name. */
   readonly pod: Pod;
   readonly port: number;
 }

@@ -16,6 +16,7 @@ export function modelPod(running: RunningPod, workload: Workload | undefined, se
     namespace,
     name,
     address,
+    otherAddresses: running.otherAddresses ?? [],
     workload: { namespace, kind: owner.kind, name: owner.name },
     serviceAccount,
     meshed,

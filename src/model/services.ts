@@ -3,56 +3,22 @@ import { annotations, readLbMethod } from "../api/annotations.ts";
 import type { Service as ServiceObject, ServicePort as ServicePortObject } from "../api/core.ts";
 import { identify, namespaceOf } from "../api/objects.ts";
 import type { ProblemReason } from "../api/problem.ts";
-import { objectsOf, type RunningPod, type Snapshot } from "../cluster/snapshot.ts";
+import { objectsOf, type Snapshot } from "../cluster/snapshot.ts";
 import type { LbMethod } from "../wire/messages.ts";
-import type { Endpoint, MeshSettings, Pod, Report, Service, ServicePort } from "./mesh.ts";
+import type { EndpointSource, PodPair } from "./endpoints.ts";
+import type { Endpoint, MeshSettings, Report, Service, ServicePort } from "./mesh.ts";
 import { serviceProtocol } from "./protocol.ts";
-import type { Labelled, Selection } from "./selection.ts";
+import type { Selection } from "./selection.ts";
 import { targetPortIn, type Template } from "./templates.ts";
 
-/** A pod of the snapshot beside what the model makes of it. */
-export interface PodPair extends Labelled {
-  readonly running: RunningPod;
-  readonly pod: Pod;
-}
-
 export interface Candidates {
+  readonly endpoints: EndpointSource;
   readonly pods: Selection<PodPair>;
   readonly templates: Selection<Template>;
 }
 
 function warn(service: ServiceObject, field: string, reason: ProblemReason, message: string) {
   return { object: identify(service), field, reason, message, severity: "warning" } as const;
-}
-
-/** Of a pod that runs; undefined when it has no port of that name. */
-function targetPort(port: ServicePortObject, pod: RunningPod): number | undefined {
-  const target = port.targetPort ?? port.port;
-  return typeof target === "number"
-    ? target
-    : pod.ports.find((candidate) => candidate.name === target)?.containerPort;
-}
-
-function takesTraffic(service: ServiceObject, pod: RunningPod): boolean {
-  return !pod.terminating && (pod.ready || service.spec.publishNotReadyAddresses === true);
-}
-
-function compareEndpoints(a: Endpoint, b: Endpoint): number {
-  return a.pod.address < b.pod.address ? -1 : a.pod.address > b.pod.address ? 1 : a.port - b.port;
-}
-
-function endpointsOf(
-  service: ServiceObject,
-  port: ServicePortObject,
-  pods: readonly PodPair[],
-): readonly Endpoint[] {
-  return pods
-    .filter(({ running }) => takesTraffic(service, running))
-    .flatMap(({ running, pod }) => {
-      const number = targetPort(port, running);
-      return number === undefined ? [] : [{ pod, port: number }];
-    })
-    .sort(compareEndpoints);
 }
 
 function balancingOf(service: ServiceObject, settings: MeshSettings, report: Report): LbMethod {
@@ -90,9 +56,9 @@ function portsOf(
   service: ServiceObject,
   port: ServicePortObject,
   balancing: LbMethod,
-  candidates: { readonly pods: readonly PodPair[]; readonly templates: readonly Template[] },
+  endpoints: readonly Endpoint[],
+  templates: readonly Template[],
 ): readonly ServicePort[] {
-  const endpoints = endpointsOf(service, port, candidates.pods);
   const common = {
     declared: port.port,
     name: port.name ?? "",
@@ -103,21 +69,23 @@ function portsOf(
   if (service.spec.clusterIP !== "None") {
     return [{ port: port.port, ...common, endpoints }];
   }
-  return headlessPorts(port, endpoints, candidates.templates).map((number) => ({
+  return headlessPorts(port, endpoints, templates).map((number) => ({
     port: number,
     ...common,
     endpoints: endpoints.filter((endpoint) => endpoint.port === number),
   }));
 }
 
+/** `found`: pods, pod templates or endpoints. */
 function checkSelection(service: ServiceObject, found: number, report: Report): void {
-  if (Object.keys(service.spec.selector ?? {}).length === 0) {
-    const message = "has no selector, so no pod belongs to it: requests get 503";
-    report(warn(service, "spec.selector", "NoEndpoints", message));
-  } else if (found === 0) {
-    const message = "no pod and no pod template has these labels: requests get 503 until one does";
-    report(warn(service, "spec.selector", "NoEndpoints", message));
+  if (found > 0) {
+    return;
   }
+  const message =
+    Object.keys(service.spec.selector ?? {}).length === 0
+      ? "has no selector, so no pod belongs to it: requests get 503"
+      : "no pod and no pod template has these labels: requests get 503 until one does";
+  report(warn(service, "spec.selector", "NoEndpoints", message));
 }
 
 function usablePorts(service: ServiceObject, report: Report): readonly ServicePortObject[] {
@@ -143,20 +111,23 @@ function modelService(
 ): Service {
   const namespace = namespaceOf(service);
   const name = service.metadata.name;
-  const selected = {
-    pods: candidates.pods.select(namespace, service.spec.selector),
-    templates: candidates.templates.select(namespace, service.spec.selector),
-  };
-  checkSelection(service, selected.pods.length + selected.templates.length, report);
+  const pods = candidates.pods.select(namespace, service.spec.selector);
+  const templates = candidates.templates.select(namespace, service.spec.selector);
   const headless = service.spec.clusterIP === "None";
   const balancing = balancingOf(service, settings, report);
+  const ports = usablePorts(service, report).map((port) => ({
+    port,
+    endpoints: candidates.endpoints(service, port, pods),
+  }));
+  const reached = ports.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
+  checkSelection(service, pods.length + templates.length + reached, report);
   return {
     namespace,
     name,
     headless,
     addresses: headless ? [] : (snapshot.serviceAddresses.get(`${namespace}/${name}`) ?? []),
-    ports: usablePorts(service, report)
-      .flatMap((port) => portsOf(service, port, balancing, selected))
+    ports: ports
+      .flatMap(({ port, endpoints }) => portsOf(service, port, balancing, endpoints, templates))
       .sort(comparePorts),
   };
 }

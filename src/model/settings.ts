@@ -9,21 +9,23 @@ export const meshConfigName = "nginx-mesh-config";
 
 export interface SettingsOptions {
   readonly trustDomain: string;
+  /** Namespace of the MeshConfig in force; default: that of local mode. */
+  readonly namespace?: string;
   /** Seconds. */
   readonly statisticsInterval: number;
 }
 
 /** The MeshConfig in force. */
-function meshConfigOf(snapshot: Snapshot, report: Report) {
+function meshConfigOf(snapshot: Snapshot, namespace: string, report: Report) {
   const objects = objectsOf(snapshot, "MeshConfig");
   const isIt = (object: (typeof objects)[number]): boolean =>
-    namespaceOf(object) === controlPlaneNamespace && object.metadata.name === meshConfigName;
+    namespaceOf(object) === namespace && object.metadata.name === meshConfigName;
   for (const other of objects.filter((object) => !isIt(object))) {
     report({
       object: identify(other),
       field: "metadata",
       reason: "Unsupported",
-      message: `has no effect: the mesh's settings are MeshConfig ${controlPlaneNamespace}/${meshConfigName}`,
+      message: `has no effect: the mesh's settings are MeshConfig ${namespace}/${meshConfigName}`,
       severity: "warning",
     });
   }
@@ -31,7 +33,7 @@ function meshConfigOf(snapshot: Snapshot, report: Report) {
 }
 
 export function settingsOf(snapshot: Snapshot, options: SettingsOptions, report: Report): MeshSettings {
-  const spec = meshConfigOf(snapshot, report)?.spec;
+  const spec = meshConfigOf(snapshot, options.namespace ?? controlPlaneNamespace, report)?.spec;
   const size = readBodySize(spec?.clientMaxBodySize);
   return {
     trustDomain: options.trustDomain,

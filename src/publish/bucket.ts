@@ -30,11 +30,14 @@ export interface Bucket {
   bury(tombstone: Tombstone): Promise<void>;
 }
 
+/** Where NATS keeps the bucket: one that loses its memory is filled again. */
+export type BucketStorage = "file" | "memory";
+
 /** Opens the bucket; makes it when it is not there. */
-export async function openBucket(connection: NatsConnection): Promise<Bucket> {
+export async function openBucket(connection: NatsConnection, storage: BucketStorage): Promise<Bucket> {
   const kv = await new Kvm(connection).create(bucket, {
     history: 1,
-    storage: StorageType.File,
+    storage: storage === "memory" ? StorageType.Memory : StorageType.File,
     allow_direct: true,
     timeout: requestTimeout,
   });

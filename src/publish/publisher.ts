@@ -5,7 +5,7 @@
  */
 import type { NatsConnection } from "@nats-io/transport-node";
 import { completeKey } from "../wire/keys.ts";
-import { type Bucket, openBucket, type Tombstone } from "./bucket.ts";
+import { type Bucket, type BucketStorage, openBucket, type Tombstone } from "./bucket.ts";
 import { difference } from "./difference.ts";
 
 /** Writes that may be under way at once. */
@@ -35,6 +35,8 @@ export interface PublisherState {
 export interface Publisher {
   /** The newest configuration; one that was not written yet is skipped. */
   publish(publication: Publication): void;
+  /** Writes nothing more until the next `publish`, which reads the bucket again: another may have written meanwhile. */
+  withdraw(): void;
   /** The connection is gone: what is under way is given up. */
   disconnected(): void;
   /** The connection is new: the bucket is read again. */
@@ -45,6 +47,8 @@ export interface Publisher {
 
 export interface PublisherOptions {
   readonly connection: NatsConnection;
+  /** Default: file. */
+  readonly storage?: BucketStorage;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** A configuration is in the bucket. */
@@ -121,7 +125,7 @@ export function createPublisher(options: PublisherOptions): Publisher {
   let state: PublisherState = { version: "", publishedAt: 0, written: 0, removed: 0, error: "" };
 
   const open = async (signal: AbortSignal): Promise<Known> => {
-    const bucket = await openBucket(options.connection);
+    const bucket = await openBucket(options.connection, options.storage ?? "file");
     const { values, tombstones } = await bucket.read();
     signal.throwIfAborted();
     void bury(bucket, tombstones, options.now()).catch(() => undefined);
@@ -189,6 +193,12 @@ export function createPublisher(options: PublisherOptions): Publisher {
     publish(publication) {
       wanted = publication;
       wake();
+    },
+    withdraw() {
+      giveUp("another control plane publishes");
+      wanted = undefined;
+      session = new AbortController();
+      void running.then(() => (wanted === undefined ? undefined : wake()));
     },
     disconnected: () => giveUp("the connection to NATS is lost"),
     reconnected() {

@@ -1,0 +1,205 @@
+/** Composition root of the control plane in a cluster. */
+import { randomBytes } from "node:crypto";
+import type { Server } from "node:http";
+import { hostname } from "node:os";
+import { type ApiServer, openApiServer } from "../../cluster/kubernetes/api-server.ts";
+import { inCluster, InClusterError } from "../../cluster/kubernetes/in-cluster.ts";
+import { type Cluster, watchCluster } from "../../cluster/kubernetes/source.ts";
+import { type IdentityWatch, watchSvid } from "../../identity/workload-client.ts";
+import { createStatistics, type KnownPod, type Statistics } from "../../metrics/statistics.ts";
+import { createLog, linesLogger, problemLogger, seldom, stateLogger } from "../logging.ts";
+import { type NatsLink, openNatsLink } from "../nats.ts";
+import { OptionsError } from "../options.ts";
+import { servePort } from "../server.ts";
+import { type ControllerState, stateRoutes } from "../state.ts";
+import { version } from "../version.ts";
+import { type Election, startElection } from "./election.ts";
+import { healthRoutes, versionRoutes } from "./health.ts";
+import { clusterLoop } from "./loop.ts";
+import { type KubernetesOptions, readKubernetesOptions } from "./options.ts";
+import { createReports } from "./reports.ts";
+
+/** Of the pod; those of the chart. The control API is reached by port-forward alone, which the cluster's RBAC guards. */
+const ports = { health: 8081, version: 8082, control: 8083 } as const;
+const controlAddress = "127.0.0.1";
+/** Seconds. */
+const statisticsInterval = 1;
+/** Milliseconds. */
+const refusalInterval = 10_000;
+const leaseName = "nginx-mesh-controller";
+
+const log = createLog();
+
+/** What the parts of the control plane share. */
+interface Parts {
+  readonly options: KubernetesOptions;
+  readonly api: ApiServer;
+  /** Of this process; begins with the pod's name. */
+  readonly instance: string;
+  readonly identity: IdentityWatch;
+  readonly statistics: Statistics;
+  readonly nats: NatsLink;
+  readonly state: ControllerState;
+}
+
+function createParts(options: KubernetesOptions): Parts {
+  const { namespace, trustDomain } = options;
+  const instance = `${hostname()}-${randomBytes(4).toString("hex")}`;
+  const api = openApiServer(inCluster(process.env));
+  let pods: ReadonlyMap<string, KnownPod> = new Map();
+  let podsOf: ControllerState["model"];
+  /** Made anew for each model that there is. */
+  const knownPods = (): ReadonlyMap<string, KnownPod> => {
+    if (podsOf !== state.model) {
+      podsOf = state.model;
+      pods = new Map((podsOf?.pods ?? []).map((pod) => [`${pod.namespace}/${pod.name}`, pod]));
+    }
+    return pods;
+  };
+  const statistics = createStatistics({
+    pod: (podNamespace, name) => knownPods().get(`${podNamespace}/${name}`),
+    refused: seldom(refusalInterval, (subject: string, reason: string) =>
+      log.warn({ subject }, `statistics are not counted: ${reason}`),
+    ),
+  });
+  const identity = watchSvid(
+    options.workloadApi,
+    () => undefined,
+    seldom(refusalInterval, (error: Error) => log.warn(error.message)),
+  );
+  const nats = openNatsLink({
+    server: options.nats,
+    trustDomain,
+    namespace,
+    storage: "memory",
+    ready: identity.first,
+    identity: () => identity.current()!,
+    onStatistics(subject, bytes) {
+      // before the first model no pod is known, and none could be told from an impostor
+      if (state.model !== undefined) {
+        statistics.handle(subject, bytes);
+      }
+    },
+    onInfo: (message) => log.info(message),
+    onWarning: (message) => log.warn(message),
+  });
+  const state: ControllerState = {
+    model: undefined,
+    configuration: undefined,
+    startedAt: Date.now(),
+    version,
+    error: "",
+    nats,
+  };
+  return { options, api, instance, identity, statistics, nats, state };
+}
+
+/** Follows the cluster; the leader publishes, and tells problems on their objects. */
+function startLoop(parts: Parts): {
+  readonly cluster: Cluster;
+  readonly election: Election;
+  stop(): Promise<void>;
+} {
+  const { options, api, instance, nats, state } = parts;
+  const { namespace, trustDomain } = options;
+  const reports = createReports({ api, instance, now: Date.now, onError: stateLogger(log) });
+  const logProblems = problemLogger(log);
+  const logErrors = linesLogger(log);
+  /** What the leader does with the newest state; others only hold it. */
+  const tell = (): void => {
+    if (election.leading() && state.model !== undefined && state.configuration !== undefined) {
+      nats.publish(state.configuration);
+      reports.update(cluster.references(state.model.problems), state.model.problems);
+    }
+  };
+  const pass = clusterLoop({
+    cluster: () => cluster,
+    settings: { trustDomain, namespace, statisticsInterval },
+    onConfiguration(model, configuration) {
+      state.model = model;
+      state.configuration = configuration;
+      logProblems(model.problems);
+      tell();
+    },
+    onError: stateLogger(log),
+  });
+  const cluster = watchCluster({
+    api,
+    namespace,
+    onChange: pass,
+    onErrors(errors) {
+      state.error = errors.join("; ");
+      logErrors(errors);
+    },
+  });
+  const election = startElection({
+    api,
+    namespace,
+    name: leaseName,
+    identity: instance,
+    onChange(leading) {
+      log.info(leading ? "this controller publishes now" : "this controller does not publish any more");
+      if (leading) {
+        tell();
+      } else {
+        nats.withdraw();
+        reports.reset();
+      }
+    },
+    onError: stateLogger(log),
+  });
+  return {
+    cluster,
+    election,
+    async stop() {
+      cluster.close();
+      await election.close();
+      await reports.close();
+    },
+  };
+}
+
+/** What keeps this controller from being of use. */
+function readinessOf({ state, identity }: Parts, cluster: Cluster): readonly string[] {
+  const missing = cluster.missing();
+  return [
+    ...(missing.length === 0 ? [] : [`these are not read yet: ${missing.join(", ")}`]),
+    ...(missing.length > 0 && state.error !== "" ? [state.error] : []),
+    ...(identity.current() === undefined ? ["the Workload API gave no identity yet"] : []),
+    ...(state.nats?.connected() === true ? [] : ["there is no connection to NATS"]),
+  ];
+}
+
+async function main(): Promise<void> {
+  const parts = createParts(readKubernetesOptions(process.argv.slice(2)));
+  const { options, api, identity, nats, state, statistics } = parts;
+  const loop = startLoop(parts);
+  state.election = () => ({ leading: loop.election.leading(), leader: loop.election.leader() });
+  const readiness = { reasons: () => readinessOf(parts, loop.cluster) };
+  const servers: readonly Server[] = await Promise.all([
+    servePort(options.listen, ports.health, healthRoutes(readiness)),
+    servePort(options.listen, ports.version, versionRoutes(version)),
+    servePort(controlAddress, ports.control, [...stateRoutes(state), ...statistics.routes]),
+  ]);
+  log.info({ version, namespace: options.namespace }, "the controller runs");
+
+  const stop = async (): Promise<void> => {
+    await loop.stop();
+    identity.close();
+    servers.forEach((server) => {
+      server.close();
+      server.closeAllConnections();
+    });
+    await nats.close();
+    api.close();
+    process.exit(0);
+  };
+  process.once("SIGTERM", () => void stop());
+  process.once("SIGINT", () => void stop());
+}
+
+main().catch((error: unknown) => {
+  const usage = error instanceof OptionsError || error instanceof InClusterError;
+  log.fatal(usage ? error.message : error);
+  process.exit(usage ? 2 : 1);
+});

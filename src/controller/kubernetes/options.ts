@@ -1,0 +1,85 @@
+/** Flags of the controller in a cluster. */
+import { parseArgs } from "node:util";
+import { OptionsError } from "../options.ts";
+
+export interface KubernetesOptions {
+  /** Of the control plane. */
+  readonly namespace: string;
+  readonly trustDomain: string;
+  /** `host:port`, as sidecars and the controller reach it. */
+  readonly nats: string;
+  /** Unix socket of the SPIFFE Workload API. */
+  readonly workloadApi: string;
+  readonly sidecarImage: string;
+  readonly initImage: string;
+  readonly imagePullPolicy: string;
+  /** DNS suffix of the cluster. */
+  readonly clusterDomain: string;
+  /** Where the sidecar stands in a pod: `native` or `classic`. */
+  readonly sidecarOrder: string;
+  /** Whether pods have IPv6 addresses. */
+  readonly ipv6: boolean;
+  /** How the Workload API's socket comes into pods: `hostPath` or `csi`. */
+  readonly podWorkloadApi: string;
+  /** Addresses to listen at; `::` takes both families. */
+  readonly listen: string;
+}
+
+const flags = {
+  namespace: { type: "string" },
+  "trust-domain": { type: "string" },
+  nats: { type: "string" },
+  "workload-api": { type: "string", default: "/run/spire/sockets/agent.sock" },
+  "sidecar-image": { type: "string" },
+  "init-image": { type: "string" },
+  "image-pull-policy": { type: "string", default: "IfNotPresent" },
+  "cluster-domain": { type: "string", default: "cluster.local" },
+  "sidecar-order": { type: "string", default: "native" },
+  ipv6: { type: "boolean", default: false },
+  "pod-workload-api": { type: "string", default: "hostPath" },
+  listen: { type: "string", default: "0.0.0.0" },
+} as const;
+
+const allowed = {
+  "image-pull-policy": ["Always", "IfNotPresent", "Never"],
+  "sidecar-order": ["native", "classic"],
+  "pod-workload-api": ["hostPath", "csi"],
+} as const;
+
+/** Throws OptionsError. */
+export function readKubernetesOptions(args: readonly string[]): KubernetesOptions {
+  let values: Readonly<Record<string, string | boolean | undefined>>;
+  try {
+    ({ values } = parseArgs({ args: [...args], options: flags, strict: true }));
+  } catch (error) {
+    throw new OptionsError((error as Error).message, { cause: error });
+  }
+  const text = (name: keyof typeof flags): string => {
+    const value = values[name];
+    if (typeof value !== "string" || value === "") {
+      throw new OptionsError(`--${name} is missing`);
+    }
+    return value;
+  };
+  const oneOf = (name: keyof typeof allowed): string => {
+    const value = text(name);
+    if (!(allowed[name] as readonly string[]).includes(value)) {
+      throw new OptionsError(`--${name} ${value} is not one of ${allowed[name].join(", ")}`);
+    }
+    return value;
+  };
+  return {
+    namespace: text("namespace"),
+    trustDomain: text("trust-domain"),
+    nats: text("nats"),
+    workloadApi: text("workload-api"),
+    sidecarImage: text("sidecar-image"),
+    initImage: text("init-image"),
+    imagePullPolicy: oneOf("image-pull-policy"),
+    clusterDomain: text("cluster-domain"),
+    sidecarOrder: oneOf("sidecar-order"),
+    ipv6: values["ipv6"] === true,
+    podWorkloadApi: oneOf("pod-workload-api"),
+    listen: text("listen"),
+  };
+}
