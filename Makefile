@@ -6,9 +6,9 @@ export PATH := $(NODE):$(CURDIR)/node_modules/.bin:/usr/local/go/bin:$(PATH)
 
 # What makes namespaces runs as root, everything else as the user.
 comma := ,
-AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env=NGINX_MESH_CACHE$(comma)CI env PATH="$(PATH)")
+AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env=NGINX_MESH_CACHE$(comma)CI$(comma)KUBECONFIG$(comma)CLUSTER_STATE$(comma)CLUSTER_NODES$(comma)CLUSTER_PROXY env PATH="$(PATH)")
 
-.PHONY: build sidecar demo test check bench images format clean
+.PHONY: build sidecar demo test check bench images cluster cluster-down test-kubernetes format clean
 
 build: ## everything that runs: sidecar, controller, local mode, nginx-meshctl
 	@tools/setup.sh
@@ -36,6 +36,17 @@ bench: ## side by side with native nginx; writes docs/benchmarks.md
 
 images: build ## OCI archives in build/images
 	@$(AS_ROOT) node images/build.ts
+
+cluster: images ## a Kubernetes cluster on this machine, from source; CLUSTER_NODES, CLUSTER_PROXY
+	@tools/setup.sh cluster
+	@$(AS_ROOT) node testbed/cluster.ts up
+
+cluster-down: ## ends that cluster and removes every trace of it
+	@$(AS_ROOT) node testbed/cluster.ts down
+
+test-kubernetes: ## the tests of Kubernetes mode: on the cluster of KUBECONFIG, else on that of "make cluster"
+	@[ -n "$$KUBECONFIG" ] || $(MAKE) --no-print-directory cluster
+	@$(AS_ROOT) tools/test-kubernetes.sh
 
 format:
 	@prettier --write . >/dev/null

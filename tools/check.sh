@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 prettier --check . | tail -n 20
-oxlint --deny-warnings src test tools bench examples
+oxlint --deny-warnings src test tools bench examples testbed
 tsc --noEmit -p tsconfig.json
 tsc --noEmit -p src/sidecar/tsconfig.json
-mapfile -t files < <({ find src tools -name '*.test.ts'; echo test/lua/hot.test.ts; } | sort)
+mapfile -t files < <({ find src tools testbed -name '*.test.ts'; echo test/lua/hot.test.ts; } | sort)
 node --test --test-reporter=dot --test-concurrency=4 "${files[@]}"
