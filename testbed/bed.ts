@@ -14,7 +14,7 @@ import { dirname, join } from "node:path";
 import { z } from "zod";
 import { BedError } from "./errors.ts";
 import { inside } from "./parts.ts";
-import { type Layout, type NodePlan, planOf, type Plan } from "./plan.ts";
+import { type Layout, type NodePlan, planOf, type Plan, stateRoot } from "./plan.ts";
 import { attempt, run, sleep } from "./run.ts";
 
 const recordSchema = z.strictObject({
@@ -269,9 +269,8 @@ export async function removeBed(layout: Layout): Promise<boolean> {
   await removeLinks(layout);
   removeCgroups(layout);
   rmSync(layout.state, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
-  const parent = dirname(layout.state);
-  if (readdirSync(parent).length === 0) {
-    rmdirSync(parent);
+  if (dirname(layout.state) === stateRoot && readdirSync(stateRoot).length === 0) {
+    rmdirSync(stateRoot);
   }
   return true;
 }

@@ -116,9 +116,12 @@ export function layoutOf(state: string): Layout {
   };
 }
 
+/** Where the beds of all checkouts are that name no folder of their own. */
+export const stateRoot = "/var/lib/nginx-mesh-testbed";
+
 /** The state folder of a checkout: its own, so that two of them do not meet, and outside of it, so that cleaning does not pull it away. */
 export function stateFolder(checkout: string, wanted: string | undefined): string {
-  return wanted ?? join("/var/lib/nginx-mesh-testbed", shortHash(checkout));
+  return wanted ?? join(stateRoot, shortHash(checkout));
 }
 
 function shortHash(text: string): string {
