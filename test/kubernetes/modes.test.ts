@@ -1,0 +1,71 @@
+/** The three mTLS modes at both ends, set on the pods, and pods without a sidecar: the same table as in local mode. */
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { app, type Answer } from "./app.ts";
+import { inNamespace, type Namespace } from "./fixture.ts";
+import { callerOf, ensureMesh, get, identity, injected, modeAnnotation, type Mode } from "./mesh.ts";
+
+type End = Mode | "bare";
+type Outcome = "mtls" | "plain" | "refused by client" | "refused by server";
+
+const table: readonly (readonly [End, End, Outcome])[] = [
+  ["off", "off", "plain"],
+  ["off", "permissive", "plain"],
+  ["off", "strict", "refused by server"],
+  ["permissive", "off", "plain"],
+  ["permissive", "permissive", "mtls"],
+  ["permissive", "strict", "mtls"],
+  ["strict", "off", "refused by client"],
+  ["strict", "permissive", "mtls"],
+  ["strict", "strict", "mtls"],
+  ["bare", "off", "plain"],
+  ["bare", "permissive", "plain"],
+  ["bare", "strict", "refused by server"],
+  ["off", "bare", "plain"],
+  ["permissive", "bare", "plain"],
+  ["strict", "bare", "refused by client"],
+];
+const ends: readonly End[] = ["off", "permissive", "strict", "bare"];
+
+function outcomeOf(answer: Answer, caller: string): Outcome {
+  if (answer.status === 200) {
+    const known = callerOf(answer);
+    assert.ok(known === undefined || known === caller, `${known} is not ${caller}`);
+    return known === undefined ? "plain" : "mtls";
+  }
+  const [reason] = answer.headers["Nginx-Mesh-Error"] ?? [];
+  if (answer.status === 403 && reason === "plain-text-refused") {
+    return "refused by server";
+  }
+  assert.deepEqual([answer.status, reason], [503, "no-endpoint"], answer.body);
+  return "refused by client";
+}
+
+/** Whether a line comes back from the echo on port 7000. */
+async function isEchoed(namespace: Namespace, from: End, to: End): Promise<boolean> {
+  const script = `{ echo hello; sleep 1; } | nc -w 3 ${to} 7000`;
+  const ended = await namespace.exec(`app=${from}`, "app", "sh", "-c", script);
+  return ended.stdout.includes("hello");
+}
+
+before(() => ensureMesh());
+
+test("modes", async (context) => {
+  await inNamespace(injected, async (namespace) => {
+    for (const end of ends) {
+      const own =
+        end === "bare"
+          ? { labels: { "injector.nsm.nginx.com/auto-inject": "disabled" } }
+          : { annotations: modeAnnotation(end) };
+      await namespace.apply(...app({ name: end, ...own }));
+    }
+    await namespace.ready(...ends.map((end) => `deployment/${end}`));
+    for (const [from, to, expected] of table) {
+      await context.test(`${from} to ${to}: ${expected}`, async () => {
+        const answer = await get(namespace, `app=${from}`, `http://${to}/`);
+        assert.equal(outcomeOf(answer, identity(namespace.name, from)), expected);
+        assert.equal(await isEchoed(namespace, from, to), !expected.startsWith("refused"), "TCP");
+      });
+    }
+  });
+});

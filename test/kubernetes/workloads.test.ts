@@ -1,0 +1,180 @@
+/** Kinds of workloads, probes and ports, in strict mode where it matters. */
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { app, appContainer, appDeployment, appService } from "./app.ts";
+import { attempt, inNamespace, isReady, until } from "./fixture.ts";
+import { callerOf, ensureMesh, get, identity, injected, isInjected, modeAnnotation } from "./mesh.ts";
+
+before(() => ensureMesh());
+
+interface Probe {
+  readonly name: string;
+  readonly good: object;
+  readonly bad: object;
+}
+
+const probes: readonly Probe[] = [
+  {
+    name: "http",
+    good: { httpGet: { path: "/ready?full=yes", port: 8080 } },
+    bad: { httpGet: { path: "/status/503", port: 8080 } },
+  },
+  {
+    name: "https",
+    good: { httpGet: { path: "/ready", port: 8443, scheme: "HTTPS" } },
+    bad: { httpGet: { path: "/status/500", port: 8443, scheme: "HTTPS" } },
+  },
+  { name: "tcp", good: { tcpSocket: { port: 7000 } }, bad: { tcpSocket: { port: 7999 } } },
+  { name: "grpc", good: { grpc: { port: 50051 } }, bad: { grpc: { port: 8080 } } },
+  { name: "exec", good: { exec: { command: ["true"] } }, bad: { exec: { command: ["sh", "-c", "exit 1"] } } },
+];
+
+test("probes of each kind work in strict mode, and fail when the application does", async (context) => {
+  await inNamespace(injected, async (namespace) => {
+    const annotations = modeAnnotation("strict");
+    for (const { name, good, bad } of probes) {
+      const probe = { ...good, periodSeconds: 1 };
+      const all = { readinessProbe: probe, livenessProbe: probe, startupProbe: probe };
+      await namespace.apply(
+        ...appDeployment({ name: `${name}-good`, annotations, container: all }),
+        ...appDeployment({
+          name: `${name}-bad`,
+          annotations,
+          container: { readinessProbe: { ...bad, periodSeconds: 1 } },
+        }),
+      );
+    }
+    for (const { name } of probes) {
+      await context.test(name, async () => {
+        await namespace.ready(`deployment/${name}-good`);
+        const pods = await namespace.pods(`app=${name}-bad`);
+        const [pod] = pods;
+        assert.ok(pod !== undefined && isInjected(pod));
+        const message = await until("a failed probe is an event", 30, async () => {
+          const selector = `involvedObject.name=${pod.metadata.name},reason=Unhealthy`;
+          const text = await namespace.kubectl(
+            "get",
+            "events",
+            "--field-selector",
+            selector,
+            "--output=jsonpath={.items[*].message}",
+          );
+          return text === "" ? undefined : text;
+        });
+        assert.match(message, /Readiness probe/);
+        assert.ok(!(await namespace.pods(`app=${name}-bad`)).some(isReady));
+      });
+    }
+  });
+});
+
+test("a Job that asks others completes, and its pod ends", async () => {
+  await inNamespace(injected, async (namespace) => {
+    await namespace.apply(...app({ name: "server", annotations: modeAnnotation("strict") }));
+    await namespace.ready("deployment/server");
+    await namespace.apply({
+      apiVersion: "batch/v1",
+      kind: "Job",
+      metadata: { name: "job" },
+      spec: {
+        backoffLimit: 0,
+        completions: 2,
+        template: {
+          metadata: { labels: { app: "job" } },
+          spec: { restartPolicy: "Never", containers: [appContainer(["get", "http://server/"])] },
+        },
+      },
+    });
+    await namespace.kubectl("wait", "--for=condition=complete", "job/job", "--timeout=60s");
+    const pods = await namespace.pods("app=job");
+    assert.ok(pods.length === 2 && pods.every(isInjected));
+    await until("the pods end", 30, async () =>
+      (await namespace.pods("app=job")).every((pod) => pod["status"].phase === "Succeeded")
+        ? true
+        : undefined,
+    );
+    assert.match(await namespace.kubectl("logs", "job/job", "--container=app"), /"status":200/);
+  });
+});
+
+test("pods of a headless StatefulSet reach each other by name", async () => {
+  await inNamespace(injected, async (namespace) => {
+    const template = {
+      metadata: { labels: { app: "peers" } },
+      spec: {
+        containers: [
+          appContainer(["serve"], { readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 } }),
+        ],
+      },
+    };
+    const selector = { matchLabels: { app: "peers" } };
+    await namespace.apply(appService("peers", { clusterIP: "None" }), {
+      apiVersion: "apps/v1",
+      kind: "StatefulSet",
+      metadata: { name: "peers" },
+      spec: { serviceName: "peers", replicas: 2, selector, template },
+    });
+    await namespace.ready("statefulset/peers");
+    const answer = await get(
+      namespace,
+      "statefulset.kubernetes.io/pod-name=peers-0",
+      "http://peers-1.peers:8080/",
+    );
+    assert.equal(answer.status, 200);
+    assert.equal((JSON.parse(answer.body) as { pod: string }).pod, "peers-1");
+    assert.equal(callerOf(answer), identity(namespace.name, "default"));
+  });
+});
+
+test("a DaemonSet's and a bare pod's marks name their kind", async () => {
+  await inNamespace(injected, async (namespace) => {
+    const containers = [appContainer(["serve"])];
+    await namespace.apply(
+      {
+        apiVersion: "apps/v1",
+        kind: "DaemonSet",
+        metadata: { name: "agent" },
+        spec: {
+          selector: { matchLabels: { app: "agent" } },
+          template: { metadata: { labels: { app: "agent" } }, spec: { containers } },
+        },
+      },
+      {
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name: "alone", labels: { app: "alone" } },
+        spec: { containers },
+      },
+    );
+    await namespace.ready("daemonset/agent");
+    for (const pod of await namespace.pods("app=agent")) {
+      assert.ok(isInjected(pod));
+      assert.equal(pod.metadata.labels?.["nsm.nginx.com/daemonset"], "agent");
+      assert.equal(pod.metadata.annotations?.["injector.nsm.nginx.com/status"], "injected");
+    }
+    await namespace.kubectl("wait", "--for=condition=Ready", "pod/alone", "--timeout=60s");
+    assert.deepEqual((await namespace.pods("app=alone")).map(isInjected), [true]);
+  });
+});
+
+test("a pod that cannot be meshed is refused, and the message says why", async () => {
+  await inNamespace(injected, async (namespace) => {
+    const pod = (name: string, spec: object): string =>
+      JSON.stringify({ apiVersion: "v1", kind: "Pod", metadata: { name, namespace: namespace.name }, spec });
+    const twice = [
+      { name: "one", containerPort: 8080 },
+      { name: "two", containerPort: 8080 },
+    ];
+    const sctp = [{ name: "sctp", containerPort: 9999, protocol: "SCTP" }];
+    for (const [name, ports, reason] of [
+      ["twice", twice, /8080/],
+      ["sctp", sctp, /SCTP/],
+    ] as const) {
+      const input = pod(name, { containers: [appContainer(["serve"], { ports })] });
+      const ended = await attempt("kubectl", ["apply", "-f", "-"], { input });
+      assert.notEqual(ended.status, 0, name);
+      assert.match(ended.stderr, reason);
+      assert.match(ended.stderr, /nginx-mesh|webhook/);
+    }
+  });
+});
