@@ -85,8 +85,9 @@ async function reply(request: IncomingMessage, response: ServerResponse, decide:
   }
   const text = await bodyOf(request);
   if (text === undefined) {
+    response.setHeader("connection", "close");
+    response.on("finish", () => request.destroy());
     refuse(response, 413, `the AdmissionReview is longer than ${mostBytes} bytes`);
-    request.destroy();
     return;
   }
   const review = readReview(text);

@@ -41,21 +41,41 @@ export interface CertificateKeeper {
 /** Races are lost to other replicas; after as many the next look goes on. */
 const mostAttempts = 5;
 
-/** The certificate that all replicas agree on; writes a new one when there is none, or none that lasts. */
-async function agree(options: KeeperOptions, now: number): Promise<StoredCertificate> {
+/** What to write where there is nothing good: what this replica serves with, if that is, else a new one. */
+async function replacement(
+  names: readonly string[],
+  now: number,
+  found: StoredCertificate | undefined,
+  inForce: StoredCertificate | undefined,
+): Promise<StoredCertificate> {
+  if (inForce !== undefined && judge(inForce, names, now).verdict === "good") {
+    return inForce;
+  }
+  const fresh = await createCertificate(names, now);
+  const former = [found, inForce].find(
+    (old) => old !== undefined && judge(old, names, now).verdict !== "unusable",
+  );
+  return former === undefined ? fresh : withFormer(fresh, former, now);
+}
+
+/** The certificate that all replicas agree on; writes one when there is none, or none that lasts. */
+async function agree(
+  options: KeeperOptions,
+  now: number,
+  inForce: StoredCertificate | undefined,
+): Promise<StoredCertificate> {
+  const { store, names, log } = options;
   for (let attempt = 0; attempt < mostAttempts; attempt++) {
-    const found = await options.store.read();
-    const judgement = found === undefined ? undefined : judge(found.stored, options.names, now);
+    const found = await store.read();
+    const judgement = found === undefined ? undefined : judge(found.stored, names, now);
     if (found !== undefined && judgement?.verdict === "good") {
       return found.stored;
     }
-    const fresh = await createCertificate(options.names, now);
-    const kept = found !== undefined && judgement?.verdict === "due";
-    const next = kept ? withFormer(fresh, found.stored, now) : fresh;
-    if (await options.store.write(next, found?.version)) {
+    const next = await replacement(names, now, found?.stored, inForce);
+    if (await store.write(next, found?.version)) {
       const why =
         judgement === undefined || judgement.verdict === "good" ? "there was none" : judgement.reason;
-      options.log("info", `made a new webhook certificate: ${why}`);
+      log("info", `wrote a webhook certificate: ${why}`);
       return next;
     }
   }
@@ -91,7 +111,7 @@ export function keepCertificate(options: KeeperOptions): CertificateKeeper {
   };
   const once = async (): Promise<void> => {
     try {
-      const certificate = await agree(options, now());
+      const certificate = await agree(options, now(), inForce);
       if (inForce === undefined) {
         // served before the API server hears of it: better an unknown authority for a moment than nobody there
         take(certificate);

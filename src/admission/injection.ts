@@ -10,7 +10,7 @@ import type { AdmissionRequest, Decision } from "./review.ts";
 type Labels = Readonly<Record<string, string>>;
 
 export interface InjectionWorld {
-  readonly settings: InjectSettings;
+  readonly settings: () => InjectSettings;
   /** Undefined: not known yet, as of a namespace that was just made. */
   readonly namespaceLabels: (namespace: string) => Labels | undefined;
 }
@@ -37,7 +37,7 @@ export function decideInjection(request: AdmissionRequest, world: InjectionWorld
   if (kind.group !== "" || kind.kind !== "Pod" || operation !== "CREATE") {
     return { allowed: true };
   }
-  const { settings } = world;
+  const settings = world.settings();
   const labels = labelsOf(object);
   // the API server asks for those that its selectors find, and may know a namespace before we do
   const fromNamespace = world.namespaceLabels(namespace) ?? { [annotations.autoInject]: "enabled" };
@@ -86,11 +86,12 @@ export interface ExistingPod {
  * or before their namespace was labelled.
  */
 export function missedPods<P extends ExistingPod>(pods: readonly P[], world: InjectionWorld): readonly P[] {
+  const { meshNamespace } = world.settings();
   return pods.filter(
     ({ namespace, labels, annotations: notes }) =>
       notes[marks.status] !== marks.injected &&
       labels[marks.status] !== marks.injected &&
-      namespace !== world.settings.meshNamespace &&
+      namespace !== meshNamespace &&
       !systemNamespaces.includes(namespace) &&
       isInjectionAsked(labels, world.namespaceLabels(namespace) ?? {}),
   );
