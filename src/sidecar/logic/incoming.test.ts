@@ -5,7 +5,7 @@ import { createScene, ownAddress, settled, type Scene } from "../../../test/side
 import { addressKey } from "../../wire/keys.ts";
 import type { MtlsMode } from "../../wire/messages.ts";
 import * as actions from "./actions.ts";
-import { admit, incoming, incomingClosed, peer, served } from "./incoming.ts";
+import { admit, incoming, incomingClosed, nobody, peer, served } from "./incoming.ts";
 import { giveUp } from "./settle.ts";
 
 const v6 = "fd000000000000000000000000000009";
@@ -26,7 +26,8 @@ const ports = [
 function outcome(scene: Scene, source: string, port: number): string {
   const { action, expected } = settled(scene, (waiter) => incoming(scene.mesh, source, port, waiter));
   const plain = ["", "http", "grpc", "tcp"][action % actions.peek] ?? "?";
-  const words = [plain, action >= actions.peek ? "peek" : "", expected === undefined ? "" : "known"];
+  const who = expected === undefined ? "" : expected === nobody ? "nobody" : "known";
+  const words = [plain, action >= actions.peek ? "peek" : "", who];
   return words.filter((word) => word !== "").join("+");
 }
 
@@ -44,9 +45,16 @@ const table: readonly (readonly [string, string, number, string, string, string]
   ],
   ["meshed pod, unknown port", "10.0.1.1", 99, "tcp+known", "tcp+peek+known", "peek+known"],
   ["meshed pod with an IPv6 address", v6, 82, "tcp+known", "tcp+peek+known", "peek+known"],
-  ["unmeshed pod, http", "10.0.1.2", 80, "http+peek", "http+peek", "peek"],
-  ["unmeshed pod, tcp: the server may speak first", "10.0.1.2", 82, "tcp", "tcp", "peek"],
-  ["pod in mode off, tcp", "10.0.1.3", 82, "tcp", "tcp", "peek"],
+  ["unmeshed pod, http", "10.0.1.2", 80, "http+peek+nobody", "http+peek+nobody", "peek+nobody"],
+  [
+    "unmeshed pod, tcp: the server may speak first",
+    "10.0.1.2",
+    82,
+    "tcp+nobody",
+    "tcp+nobody",
+    "peek+nobody",
+  ],
+  ["pod in mode off, tcp", "10.0.1.3", 82, "tcp+nobody", "tcp+nobody", "peek+nobody"],
   ["unknown source, http", "192.0.2.1", 80, "http+peek", "http+peek", "peek"],
   ["unknown source, tcp", "192.0.2.1", 82, "tcp", "tcp", "peek"],
   ["an address of a service is no source that says something", "10.96.0.10", 82, "tcp", "tcp", "peek"],

@@ -9,9 +9,12 @@ import { findEdge, record } from "./statistics.ts";
 
 export interface Admission {
   readonly action: number;
-  /** SPIFFE ID that belongs to the source address; undefined when none is known. */
+  /** SPIFFE ID that belongs to the source address, `nobody`, or undefined when nothing is known of the address. */
   readonly expected: string | undefined;
 }
+
+/** What is expected of a pod that has no identity: no SPIFFE ID is equal to it, and it is what the log then says. */
+export const nobody = "no identity: the pod there speaks plain text";
 
 const waiting: Admission = { action: actions.wait, expected: undefined };
 
@@ -44,8 +47,7 @@ export function incoming(mesh: Mesh, source: string, port: number, waiter: numbe
     return waiting;
   }
   const pod = sourcePod(key);
-  const identity = pod === undefined ? "" : pod.identity;
-  const expected = identity === "" ? undefined : identity;
+  const expected = pod === undefined ? undefined : pod.identity === "" ? nobody : pod.identity;
   if (mtlsMode(mesh) === "strict") {
     return { action: actions.peek, expected };
   }
