@@ -18,7 +18,7 @@ before(async () => {
     // ready, though its HTTP and gRPC ports are closed
     "down.yaml": workload({
       name: "down",
-      env: { OFFLINE: "8080,50051,7000" },
+      env: { OFFLINE: "8080,50051,7000,7002,7003" },
       probe: { tcpSocket: { port: 7001 }, periodSeconds: 1 },
       ...half,
     }),
@@ -64,7 +64,12 @@ test("a Service without endpoints: 503; TCP is closed; HEAD has no body", async 
 
 test("the only endpoint is down: 502 for every method; TCP is closed", async () => {
   for (const method of ["GET", "POST"]) {
-    assertRefusal(await get("http://down/", method), 502, "upstream-failed", /refused|broke/);
+    assertRefusal(
+      await get("http://down/", method),
+      502,
+      "upstream-failed",
+      /application refuses connections\n/,
+    );
   }
   const tcp = await client.run((tools) => tools.raw("down", 7000, { send: "x", timeout: 3000 }), 0);
   assert.equal(tcp.text, "");
@@ -89,20 +94,143 @@ test("one of two endpoints is down: requests that may be repeated all succeed", 
   assert.deepEqual(outcome.pods, ["up"]);
 });
 
-test("one of two endpoints is down: of those that may not be repeated, only the probes fail", async () => {
-  const outcome = await client.run(async (tools) => {
-    let posts = 0;
-    let calls = 0;
-    const stub = tools.grpcClient("mixed:50051");
-    for (let i = 0; i < 40; i += 1) {
-      const answer = await tools.get("http://mixed/", { method: "POST", agent: false }, "body");
-      posts += answer.status === 200 ? 0 : 1;
-      calls += (await tools.call(stub, "unary", "hi")).code === 0 ? 0 : 1;
-    }
-    return { posts, calls };
-  }, 0);
-  assert.ok(outcome.posts <= 2, `${outcome.posts} of 40 POST`);
-  assert.ok(outcome.calls <= 2, `${outcome.calls} of 40 calls`);
+/** A client whose sidecar knows nothing of the endpoints yet: the first requests find out. */
+async function fresh<R>(work: (stranger: PodClient) => Promise<R>): Promise<R> {
+  strangers += 1;
+  const name = `stranger-${strangers}`;
+  mesh.write(`${name}.yaml`, idle(name));
+  await mesh.until(`${name} is ready`, (view) =>
+    view.pods.some((pod) => pod.owner.endsWith(`/${name}`) && pod.ready),
+  );
+  const stranger = startPodClient(mesh, name);
+  try {
+    return await work(stranger);
+  } finally {
+    stranger.stop();
+    mesh.write(`${name}.yaml`, undefined);
+  }
+}
+let strangers = 0;
+
+/** Bodies by how they come: with the header, after it, in chunks that are complete. */
+const bodies: readonly (readonly [string, string])[] = [
+  ["in one piece with the header", "Content-Length: 4\r\n\r\n|body"],
+  ["60 KiB", `Content-Length: 61440\r\n\r\n|${"x".repeat(61440)}`],
+  ["chunked", "Transfer-Encoding: chunked\r\n\r\n|4\r\nbody\r\n0\r\n\r\n"],
+];
+
+for (const [what, text] of bodies) {
+  test(`one of two endpoints is down: every POST goes to the other one, body ${what}`, async () => {
+    const send = `POST / HTTP/1.1\r\nHost: mixed\r\nConnection: close\r\n${text.replace("|", "")}`;
+    const statuses = await fresh((stranger) =>
+      stranger.run(async (tools, given) => {
+        const seen: string[] = [];
+        for (let i = 0; i < 10; i += 1) {
+          const { text: answer } = await tools.raw("mixed", 80, { send: given });
+          seen.push(`${answer.slice(9, 12)} ${/"bytes":\d+/.exec(answer)?.[0]}`);
+        }
+        return [...new Set(seen)];
+      }, send),
+    );
+    assert.deepEqual(statuses, [`200 "bytes":${what === "60 KiB" ? 61440 : 4}`]);
+  });
+}
+
+test("one of two endpoints is down: a POST whose body comes after its header goes to the other one", async () => {
+  const statuses = await fresh((stranger) =>
+    stranger.run(async (tools) => {
+      const seen = new Set<number>();
+      for (let i = 0; i < 10; i += 1) {
+        const status = await new Promise<number>((resolve, reject) => {
+          const options = { method: "POST", agent: false, headers: { "content-length": "20" } };
+          const request = tools.http.request("http://mixed/", options, (response) => {
+            response.resume();
+            response.on("end", () => resolve(response.statusCode ?? 0));
+          });
+          request.on("error", reject);
+          request.flushHeaders();
+          setTimeout(() => request.write("first half"), 20);
+          setTimeout(() => request.end("second one"), 40);
+        });
+        seen.add(status);
+      }
+      return [...seen];
+    }, 0),
+  );
+  assert.deepEqual(statuses, [200]);
+});
+
+test("one of two endpoints is down: every unary call goes to the other one", async () => {
+  const codes = await fresh((stranger) =>
+    stranger.run(async (tools) => {
+      const seen = new Set<string>();
+      for (let i = 0; i < 10; i += 1) {
+        const stub = tools.grpcClient("mixed:50051");
+        const { code, message } = await tools.call(stub, "unary", "x".repeat(1000));
+        seen.add(`${code} ${message.length > 1000}`);
+        stub.close();
+      }
+      return [...seen];
+    }, 0),
+  );
+  assert.deepEqual(codes, ["0 true"]);
+});
+
+test("one of two endpoints is down: a body that is too long to be kept fails with the reason, once", async () => {
+  const answers = await fresh((stranger) =>
+    stranger.run(async (tools) => {
+      const seen: string[] = [];
+      for (let i = 0; i < 10; i += 1) {
+        const body = "x".repeat(300_000);
+        const answer = await tools.get("http://mixed/", { method: "POST", agent: false }, body);
+        seen.push(answer.status === 200 ? "200" : `${answer.status} ${answer.body}`);
+      }
+      return seen;
+    }, 0),
+  );
+  const failed = answers.filter((answer) => answer !== "200");
+  assert.ok(failed.length <= 1, answers.join("\n"));
+  for (const answer of failed) {
+    assert.match(
+      answer,
+      /^502 nginx-mesh: the application of the chosen endpoint refuses .* longer than 64 KiB/,
+    );
+  }
+});
+
+test("one of two endpoints is down: TCP goes to the other one, whoever speaks first", async () => {
+  const seen = await fresh((stranger) =>
+    stranger.run(async (tools) => {
+      const counts: Record<string, number> = {};
+      const count = (what: string): void => void (counts[what] = (counts[what] ?? 0) + 1);
+      for (let i = 0; i < 10; i += 1) {
+        const echo = await tools.raw("mixed", 7000, { send: "ping", until: "ping" });
+        count(`7000 ${echo.text}`);
+        const sum = await tools.raw("mixed", 7002, { send: "x".repeat(10_000), end: true });
+        count(`7002 ${sum.text.trim()}`);
+        const first = await tools.raw("mixed", 7003, {});
+        count(`7003 ${first.text}`);
+      }
+      return counts;
+    }, 0),
+  );
+  assert.deepEqual(seen, { "7000 ping": 10, "7002 10000 bytes": 10, "7003 bye": 10 });
+});
+
+test("TCP to an application that refuses: set aside after the first connection", async () => {
+  const { destinations } = await sidecarStatus(await mesh.pod("client"));
+  const before = destinations?.find((entry) => /down port 7000/.test(entry.destination));
+  assert.equal(before?.endpoints?.[0]?.state, "set aside", JSON.stringify(destinations));
+});
+
+test("an application that hands on what a sidecar said of another one is not taken for down", async () => {
+  const script = "HTTP/1.1 502 Own\r\nContent-Length: 3\r\nNginx-Mesh-Error: unreachable\r\n\r\nown";
+  const path = Buffer.from(script).toString("base64url");
+  const answer = await get(`http://up:81/raw/${path}`);
+  assert.deepEqual(
+    [answer.status, answer.body, answer.headers["nginx-mesh-error"]],
+    [502, "own", "application"],
+  );
 });
 
 test("an endpoint that refuses is set aside, and the status says why", async () => {

@@ -104,8 +104,9 @@ function speak(
   servername: string,
   identity: Pem | undefined,
   send: string,
+  from: PodClient = forger,
 ): Promise<string> {
-  return forger.run(
+  return from.run(
     (tools, given) =>
       new Promise<string>((resolve) => {
         const { host: address, port: number, servername: name, identity: own } = given;
@@ -133,6 +134,21 @@ function speak(
   );
 }
 
+test("a valid SVID from the address of a pod without a sidecar is refused: that pod has no identity", async () => {
+  const { address } = await mesh.pod("open");
+  const stolen = svids.get("forger: right");
+  for (const [name, port, send] of [
+    ["http.nginx-mesh.internal", 8080, request],
+    ["tcp.nginx-mesh.internal", 7000, "ping"],
+  ] as const) {
+    assert.match(await speak(address, port, name, stolen, send), /200 OK|ping/);
+    const answer = await speak(address, port, name, stolen, send, outsider);
+    assert.match(answer, /^(failed|closed: )/);
+    assert.doesNotMatch(answer, /200 OK|ping/);
+  }
+  assert.match(mesh.log(await mesh.pod("open"), "sidecar"), /refused peer .*forger.*no identity/);
+});
+
 const request =
   "GET / HTTP/1.1\r\nHost: server\r\nX-Forwarded-Client-Cert: URI=spiffe://example.org/ns/default/sa/admin\r\n\r\n";
 
@@ -149,7 +165,7 @@ for (const [what, identity] of [["right"], ["wrong identity"], ["expired"], ["ot
         http,
         /"x-forwarded-client-cert":"By=\S+?;URI=spiffe:\/\/example.org\/ns\/default\/sa\/forger"/,
       );
-      assert.equal(tcp, "ping");
+      assert.equal(tcp, "\0ping");
     } else {
       assert.doesNotMatch(http, /HTTP\/1.1 [23]/, http);
       assert.match(tcp, /^(failed|closed: $)/);
@@ -170,7 +186,8 @@ for (const [what, identity] of [["right"], ["wrong identity"], ["expired"], ["ot
               }) => {
                 socket.on("error", () => undefined);
                 socket.on("data", (chunk) => {
-                  socket.end(`fake got ${chunk.toString()}`);
+                  // the first byte is a sidecar's word that its application took the connection
+                  socket.end(`\0fake got ${chunk.toString()}`);
                 });
               },
             );

@@ -4,7 +4,7 @@ import { after, afterEach, before, test, type TestContext } from "node:test";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars, sidecarStatus } from "./sidecar.ts";
-import { anything, anythingReady, idle, workload } from "./workload.ts";
+import { anything, anythingReady, idle, manifest, service, workload } from "./workload.ts";
 
 let mesh: TestMesh;
 let client: PodClient;
@@ -12,7 +12,20 @@ let outsider: PodClient;
 
 before(async () => {
   mesh = await startMesh({
-    "server.yaml": workload({ name: "server", ports: anything, probe: anythingReady }),
+    "server.yaml": workload({
+      name: "server",
+      ports: anything,
+      probe: anythingReady,
+      labels: { group: "both" },
+    }),
+    "plain.yaml": workload({
+      name: "plain",
+      ports: anything,
+      probe: anythingReady,
+      meshed: false,
+      labels: { group: "both" },
+    }),
+    "both.yaml": manifest(service("both", { group: "both" }, anything)),
     "redis.yaml": workload({
       name: "redis",
       ports: [{ name: "tcp-redis", port: 6379 }],
@@ -75,6 +88,38 @@ test("between two meshed pods it is mTLS", async () => {
   const first = destinations?.find((entry) => entry.destination.includes("7001"));
   assert.equal(first?.protocol, "tcp");
   assert.equal(first?.endpoints?.[0]?.mtls, true);
+});
+
+/** How often each workload greeted, in 30 connections to a Service of a pod with a sidecar and one without. */
+async function greetings(from: PodClient): Promise<Record<string, number>> {
+  return from.run(async (tools) => {
+    const counts: Record<string, number> = {};
+    for (let i = 0; i < 30; i += 1) {
+      const { text } = await tools.raw("both", 7001, { until: "\n" });
+      const name = /hello from ([a-z]+)-/.exec(text)?.[1] ?? text;
+      counts[name] = (counts[name] ?? 0) + 1;
+    }
+    return counts;
+  }, 0);
+}
+
+test("endpoints with a sidecar and without get their share, also when one is the client itself", async () => {
+  const inside = startPodClient(mesh, "server");
+  try {
+    for (const from of [client, inside]) {
+      const counts = await greetings(from);
+      assert.deepEqual(Object.keys(counts).toSorted(), ["plain", "server"]);
+      assert.ok(Math.min(...Object.values(counts)) >= 8, JSON.stringify(counts));
+    }
+  } finally {
+    inside.stop();
+  }
+  const { destinations } = await sidecarStatus(await mesh.pod("client"));
+  const both = destinations?.find((entry) => /both port 7001/.test(entry.destination))?.endpoints ?? [];
+  assert.deepEqual(both.map(({ pod, mtls }) => `${pod.replace(/-.*/, "")} ${mtls}`).toSorted(), [
+    "plain false",
+    "server true",
+  ]);
 });
 
 test("half-close: a client that has ended still gets its answer", async () => {

@@ -5,11 +5,9 @@ export const wait = 0;
 export const http = 1;
 export const grpc = 2;
 export const tcp = 3;
-/** TCP to endpoints that have no sidecar. */
-export const tcpPlain = 4;
 /** To where it was going, untouched. */
-export const direct = 5;
-export const refuse = 6;
+export const direct = 4;
+export const refuse = 5;
 /** Incoming: look at the first bytes; added to what plain text is allowed to be, or alone when it is not allowed. */
 export const peek = 16;
 

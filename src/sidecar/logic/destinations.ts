@@ -14,7 +14,7 @@ import type {
 } from "../../wire/messages.ts";
 import { need, type Key } from "./keys.ts";
 import type { Destination, Mesh, MeshPool } from "./mesh.ts";
-import { dropPools, emptyPool, fillPool, findPool, startsTls } from "./pools.ts";
+import { dropPools, emptyPool, fillPool, findPool } from "./pools.ts";
 import type { RouteRule, WeightedBackend } from "./route.ts";
 import { findEdge } from "./statistics.ts";
 
@@ -119,24 +119,7 @@ function weighted(
       result.push({ weight: backend.weight, pool });
     }
   }
-  if (waiting) {
-    return "wait";
-  }
-  return protocol === "tcp" ? ofOneKind(result) : result;
-}
-
-/** Without the backends that have no sidecars, when others have. */
-function ofOneKind(backends: WeightedBackend<MeshPool>[]): WeightedBackend<MeshPool>[] {
-  const withTls: WeightedBackend<MeshPool>[] = [];
-  let mixed = false;
-  for (let i = 0; i < backends.length; i++) {
-    const tls = startsTls(backends[i]!.pool);
-    mixed = mixed || tls === true;
-    if (tls !== false) {
-      withTls.push(backends[i]!);
-    }
-  }
-  return mixed ? withTls : backends;
+  return waiting ? "wait" : result;
 }
 
 /** Rules with pools in place of names; "wait" while a backend's key has not come. */

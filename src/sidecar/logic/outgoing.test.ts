@@ -52,7 +52,7 @@ const cluster: Bucket = {
 /** The action in words; `+` when an endpoint can be had, with `mtls` when it must prove its identity. */
 function outcome(scene: Scene, address: string, port: number): string {
   const { action, destination } = connect(scene, address, port);
-  const names = ["wait", "http", "grpc", "tcp", "tcpPlain", "direct", "refuse"];
+  const names = ["wait", "http", "grpc", "tcp", "direct", "refuse"];
   if (destination === actions.none) {
     return names[action]!;
   }
@@ -68,9 +68,9 @@ function outcome(scene: Scene, address: string, port: number): string {
 const table: readonly (readonly [string, string, number, string, string, string])[] = [
   ["http service", "10.96.0.10", 80, "http+", "http+mtls", "http+mtls"],
   ["grpc service", "10.96.0.11", 81, "grpc+", "grpc+mtls", "grpc+mtls"],
-  ["tcp service", "10.96.0.12", 82, "tcpPlain+", "tcp+mtls", "tcp+mtls"],
+  ["tcp service", "10.96.0.12", 82, "tcp+", "tcp+mtls", "tcp+mtls"],
   ["http service without sidecars", "10.96.0.13", 83, "http+", "http+", "http, none"],
-  ["tcp service without sidecars", "10.96.0.14", 84, "tcpPlain+", "tcpPlain+", "tcp, none"],
+  ["tcp service without sidecars", "10.96.0.14", 84, "tcp+", "tcp+", "tcp, none"],
   ["service with an IPv6 address", v6, 85, "http+", "http+mtls", "http+mtls"],
   ["unknown port of a service", "10.96.0.10", 81, "refuse", "refuse", "refuse"],
   ["service whose key is missing", "10.96.0.20", 80, "refuse", "refuse", "refuse"],
@@ -87,9 +87,9 @@ const table: readonly (readonly [string, string, number, string, string, string]
   ["address outside", "10.112.0.0", 80, "direct", "direct", "refuse"],
   ["IPv6 address outside", "20010db8000000000000000000000001", 443, "direct", "direct", "refuse"],
   ["pod, http port", "10.0.1.1", 8080, "http+", "http+mtls", "http+mtls"],
-  ["pod, unknown port", "10.0.1.1", 5432, "tcpPlain+", "tcp+mtls", "tcp+mtls"],
+  ["pod, unknown port", "10.0.1.1", 5432, "tcp+", "tcp+mtls", "tcp+mtls"],
   ["pod without sidecar, grpc port", "10.0.1.2", 8080, "grpc+", "grpc+", "grpc, none"],
-  ["pod without sidecar, unknown port", "10.0.1.2", 5432, "tcpPlain+", "tcpPlain+", "tcp, none"],
+  ["pod without sidecar, unknown port", "10.0.1.2", 5432, "tcp+", "tcp+", "tcp, none"],
   ["status of another pod", "10.0.1.1", 8886, "direct", "direct", "direct"],
   ["metrics of another pod", "10.0.1.1", 8887, "direct", "direct", "direct"],
   ["HTTP probes of another pod", "10.0.1.1", 8895, "direct", "direct", "direct"],
@@ -99,7 +99,7 @@ const table: readonly (readonly [string, string, number, string, string, string]
   ["own outgoing port", ownAddress, 8900, "refuse", "refuse", "refuse"],
   ["own incoming port", ownAddress, 8901, "refuse", "refuse", "refuse"],
   ["last own sidecar port", ownAddress, 8909, "refuse", "refuse", "refuse"],
-  ["own port after those of the sidecar", ownAddress, 8910, "tcpPlain+", "tcpPlain+", "tcpPlain+"],
+  ["own port after those of the sidecar", ownAddress, 8910, "tcp+", "tcp+", "tcp+"],
 ];
 
 const serviceRanges = ["10.96.0.0/12", "fd000000000000000000000000000000/120"];
@@ -114,7 +114,7 @@ for (const [title, address, port, ...outcomes] of table) {
   });
 }
 
-/** Addresses that TCP connections to the Service reach, after the kind of the connection. */
+/** Addresses that TCP connections to the Service reach, with `mtls` where the endpoint must prove its identity. */
 function tcpTo(endpoints: readonly Endpoint[], route?: Route, others: Bucket = {}): string[] {
   const port = servicePort(82, "tcp", endpoints, route === undefined ? {} : { route });
   const scene = createScene({
@@ -123,47 +123,34 @@ function tcpTo(endpoints: readonly Endpoint[], route?: Route, others: Bucket = {
     ...others,
   });
   const { action, destination } = connect(scene, "10.96.0.12", 82);
+  assert.equal(action, actions.tcp);
   const reached = Array.from({ length: 100 }, () => choose(scene.mesh, destination, undefined, -1, 0));
-  const addresses = new Set(reached.map((id) => scene.mesh.endpoints[id]?.address ?? `${id}`));
-  return [action === actions.tcp ? "tls" : "plain", ...[...addresses].toSorted()];
+  const names = reached.map((id) => {
+    const found = scene.mesh.endpoints[id];
+    return found === undefined ? `${id}` : `${found.address}${found.identity === "" ? "" : " mtls"}`;
+  });
+  return [...new Set(names)].toSorted();
 }
 
-test("a TCP connection starts TLS or not before its endpoint is known: all endpoints are of one kind", () => {
+test("TCP goes to all endpoints of a Service, with a sidecar and without, and to the pod itself", () => {
   const meshed = endpoint("db", "10.0.2.1");
   const plain = endpoint("db", "10.0.2.2", 8080, "");
   const itself = endpoint("db", ownAddress);
-  assert.deepEqual(tcpTo([meshed, plain]), ["tls", "10.0.2.1"]);
-  assert.deepEqual(tcpTo([plain, itself]), ["plain", ownAddress, "10.0.2.2"]);
-  assert.deepEqual(tcpTo([meshed, itself]), ["tls", "10.0.2.1"]);
+  assert.deepEqual(tcpTo([meshed, plain, itself]), [ownAddress, "10.0.2.1 mtls", "10.0.2.2"]);
 });
 
-test("a TCP connection through a split is of the kind of the backends, not of the root service", () => {
+test("TCP through a split goes to the backends, not to the root service", () => {
   const backend = (name: string, last: number, identity?: string): Bucket => ({
     [serviceKey("shop", name)]: serviceMessage(name, [
       servicePort(82, "tcp", [endpoint(name, `10.0.2.${last}`, 8080, identity)]),
     ]),
   });
+  const backends = { ...backend("db-a", 11, ""), ...backend("db-b", 12) };
+  const none = { [serviceKey("shop", "db-b")]: serviceMessage("db-b", [servicePort(82, "tcp", [])]) };
   const meshed = [endpoint("db", "10.0.2.1")];
-  const plain = { ...backend("db-a", 11, ""), ...backend("db-b", 12, "") };
-  const mixed = { ...backend("db-a", 11, ""), ...backend("db-b", 12) };
-  const empty = {
-    ...mixed,
-    [serviceKey("shop", "db-b")]: serviceMessage("db-b", [servicePort(82, "tcp", [])]),
-  };
   const route = split(82, { "db-a": 1, "db-b": 1 });
-  assert.deepEqual(tcpTo(meshed, route, plain), ["plain", "10.0.2.11", "10.0.2.12"]);
-  assert.deepEqual(tcpTo(meshed, route, mixed), ["tls", "10.0.2.12"]);
-  assert.deepEqual(tcpTo([], route, empty), ["plain", "-1", "10.0.2.11"]);
-  const withEmpty = {
-    ...mixed,
-    [serviceKey("shop", "db-c")]: serviceMessage("db-c", [servicePort(82, "tcp", [])]),
-  };
-  assert.deepEqual(tcpTo(meshed, split(82, { "db-a": 1, "db-b": 1, "db-c": 1 }), withEmpty), [
-    "tls",
-    "-1",
-    "10.0.2.12",
-  ]);
-  assert.deepEqual(tcpTo(meshed, split(82, { "db-b": 1 }), empty), ["tls", "-1"]);
+  assert.deepEqual(tcpTo(meshed, route, backends), ["10.0.2.11", "10.0.2.12 mtls"]);
+  assert.deepEqual(tcpTo(meshed, route, { ...backends, ...none }), ["-1", "10.0.2.11"]);
 });
 
 test("the first connection waits for own settings and the address, and wakes whoever talks to NATS", () => {

@@ -8,7 +8,6 @@ import { answered, refused, release, take } from "./balancer.ts";
 import { podDestination, serviceDestination } from "./destinations.ts";
 import { need, type Key } from "./keys.ts";
 import { mtlsMode, type Destination, type Mesh, type MeshEndpoint, type MeshPool } from "./mesh.ts";
-import { startsTls } from "./pools.ts";
 import { chooseBackend } from "./route.ts";
 import { record, recordTimes } from "./statistics.ts";
 
@@ -53,21 +52,8 @@ function actionOf(destination: Destination): number {
     case "grpc":
       return actions.grpc;
     default:
-      return tcpAction(destination);
+      return actions.tcp;
   }
-}
-
-/** A TCP connection is one with TLS or one without before its endpoint is known; so all that it may lead to are alike. */
-function tcpAction(destination: Destination): number {
-  let tls: boolean | undefined;
-  for (let i = 0; i < destination.rules.length && tls === undefined; i++) {
-    const backends = destination.rules[i]!.backends;
-    for (let j = 0; j < backends.length && tls === undefined; j++) {
-      tls = startsTls(backends[j]!.pool);
-    }
-  }
-  tls ??= startsTls(destination.pool);
-  return tls === false ? actions.tcpPlain : actions.tcp;
 }
 
 function resolveService(

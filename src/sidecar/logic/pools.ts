@@ -85,23 +85,9 @@ function dropEndpoint(mesh: Mesh, endpoint: MeshEndpoint): void {
   mesh.world.release(endpoint.id);
 }
 
-/**
- * In mode `strict` nothing goes to an endpoint without a sidecar. And a TCP connection is either one with TLS or one
- * without before its endpoint is known: where some have a sidecar, those without are left out.
- */
-function allowed(mesh: Mesh, pool: MeshPool, wanted: readonly Endpoint[], endpoint: Endpoint): boolean {
-  if (endpoint.identity === "" && mtlsMode(mesh) === "strict") {
-    return false;
-  }
-  if (pool.protocol !== "tcp" || requiredIdentity(mesh, endpoint) !== "") {
-    return true;
-  }
-  for (let i = 0; i < wanted.length; i++) {
-    if (requiredIdentity(mesh, wanted[i]!) !== "") {
-      return false;
-    }
-  }
-  return true;
+/** In mode `strict` nothing goes to an endpoint without a sidecar. */
+function allowed(mesh: Mesh, endpoint: Endpoint): boolean {
+  return endpoint.identity !== "" || mtlsMode(mesh) !== "strict";
 }
 
 function sameEndpoint(mesh: Mesh, present: MeshEndpoint, wanted: Endpoint): boolean {
@@ -139,7 +125,7 @@ export function fillPool(
   const kept: Record<number, boolean> = {};
   for (let i = 0; i < wanted.length; i++) {
     const endpoint = wanted[i]!;
-    const found = allowed(mesh, pool, wanted, endpoint)
+    const found = allowed(mesh, endpoint)
       ? (findSame(mesh, before, endpoint) ?? newEndpoint(mesh, pool, endpoint))
       : undefined;
     if (found !== undefined) {
@@ -165,12 +151,6 @@ export function fillPool(
 
 export function emptyPool(mesh: Mesh, pool: MeshPool): void {
   fillPool(mesh, pool, [], pool.method);
-}
-
-/** Whether connections to the pool start TLS; undefined when it has no endpoints. For pools of TCP, which have one kind. */
-export function startsTls(pool: MeshPool): boolean | undefined {
-  const first = pool.endpoints[0];
-  return first === undefined ? undefined : first.identity !== "";
 }
 
 /** Drops all pools that were made from the key, also those that only routes led to. */

@@ -34,6 +34,9 @@ static ngx_str_t  ngx_http_mesh_unknown = ngx_string("unknown-service");
 /* By this the sidecar that asked knows that the application has seen nothing of the request. */
 ngx_str_t  ngx_http_mesh_unreachable = ngx_string("unreachable");
 static ngx_str_t  ngx_http_mesh_unreachable_text = ngx_string("the application refuses connections");
+static ngx_str_t  ngx_http_mesh_unrepeatable_text =
+    ngx_string("the application of the chosen endpoint refuses connections, and the request's body came in parts "
+               "or is longer than 64 KiB, so that it was not kept for another endpoint");
 
 
 static ngx_http_mesh_failure_t *
@@ -225,6 +228,12 @@ ngx_http_mesh_error_handler(ngx_http_request_t *r)
     if (ctx && !ctx->outgoing && ctx->unreachable) {
         return ngx_http_mesh_respond(r, status, &ngx_http_mesh_unreachable, &f->grpc,
                                      &ngx_http_mesh_unreachable_text);
+    }
+
+    if (ctx && ctx->unreachable && status == NGX_HTTP_BAD_GATEWAY) {
+        return ngx_http_mesh_respond(r, status, &f->name, &f->grpc,
+                                     r->request_body_no_buffering ? &ngx_http_mesh_unrepeatable_text
+                                                                  : &ngx_http_mesh_unreachable_text);
     }
 
     return ngx_http_mesh_respond(r, f->status ? status : NGX_HTTP_INTERNAL_SERVER_ERROR, &f->name, &f->grpc,

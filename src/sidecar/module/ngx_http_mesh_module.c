@@ -127,10 +127,11 @@ ngx_http_mesh_real_connection(ngx_http_request_t *r)
 }
 
 
+/* Also marks the context in the request's pool. */
 static void
 ngx_http_mesh_ctx_cleanup(void *data)
 {
-    /* marks the context in the request's pool */
+    ngx_http_mesh_end_gathering(data);
 }
 
 
@@ -226,7 +227,17 @@ ngx_http_mesh_access_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_mesh_outgoing(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx)
 {
+    ngx_int_t  rc;
+
     ctx->outgoing = 1;
+
+    ngx_http_mesh_end_gathering(ctx);
+
+    rc = ngx_http_mesh_gather_body(r, ctx);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
 
     /* an application may connect to the sidecar's own port: it then names no destination */
 

@@ -20,6 +20,7 @@ typedef struct {
     ngx_int_t            (*process_header)(ngx_http_request_t *r);
     ngx_int_t            (*reinit_request)(ngx_http_request_t *r);
     unsigned               interim:1;       /* an interim response may come */
+    unsigned               unseen:1;        /* it was sent, but no application has seen it */
 } ngx_http_mesh_peer_t;
 
 
@@ -27,7 +28,8 @@ static ngx_int_t ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstrea
 static ngx_int_t ngx_http_mesh_reinit_request(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mesh_process_header(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mesh_process_interim(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_mesh_is_unreachable(ngx_http_request_t *r, ngx_http_mesh_peer_t *mp);
+static ngx_table_elt_t *ngx_http_mesh_find_unreachable(ngx_http_request_t *r);
+static void ngx_http_mesh_reset_stream_ids(ngx_buf_t *b);
 static ngx_int_t ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data);
 static void ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state);
 static ngx_int_t ngx_http_mesh_set_session(ngx_peer_connection_t *pc, void *data);
@@ -63,6 +65,7 @@ ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     mp->request = r;
     mp->ctx = ctx;
     mp->endpoint = NULL;
+    mp->unseen = 0;
 
     pc = &r->upstream->peer;
 
@@ -93,6 +96,10 @@ ngx_http_mesh_reinit_request(ngx_http_request_t *r)
 
     rc = mp->reinit_request(r);
 
+    if (r->stream && r->upstream->request_bufs) {
+        ngx_http_mesh_reset_stream_ids(r->upstream->request_bufs->buf);
+    }
+
     if (r->upstream->process_header != ngx_http_mesh_process_header) {
         mp->process_header = r->upstream->process_header;
         r->upstream->process_header = ngx_http_mesh_process_header;
@@ -104,11 +111,36 @@ ngx_http_mesh_reinit_request(ngx_http_request_t *r)
 }
 
 
+/*
+ * On a kept connection nginx has put the number of that connection's next stream into the frames of the header; on a
+ * new one it takes for granted that they still say 1, and the other side's answer would be one to another stream.
+ */
+static void
+ngx_http_mesh_reset_stream_ids(ngx_buf_t *b)
+{
+    u_char  *p;
+
+    p = b->start + sizeof("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") - 1;
+
+    while (b->last - p >= 9) {
+        if (p[3] == NGX_HTTP_V2_HEADERS_FRAME || p[3] == NGX_HTTP_V2_CONTINUATION_FRAME) {
+            p[5] = 0;
+            p[6] = 0;
+            p[7] = 0;
+            p[8] = 1;
+        }
+
+        p += 9 + (p[0] << 16) + (p[1] << 8) + p[2];
+    }
+}
+
+
 /* Stays in the way until the header is complete: nginx's own functions replace each other as they go on. */
 static ngx_int_t
 ngx_http_mesh_process_header(ngx_http_request_t *r)
 {
     ngx_int_t              rc;
+    ngx_table_elt_t       *unreachable;
     ngx_http_upstream_t   *u;
     ngx_http_mesh_peer_t  *mp;
 
@@ -131,21 +163,38 @@ ngx_http_mesh_process_header(ngx_http_request_t *r)
     mp->process_header = u->process_header;
     u->process_header = ngx_http_mesh_process_header;
 
-    if (rc == NGX_OK && mp->ctx->outgoing && ngx_http_mesh_is_unreachable(r, mp)) {
-        mp->ctx->unreachable = 1;
-        return NGX_HTTP_UPSTREAM_INVALID_HEADER;
+    if (rc != NGX_OK) {
+        return rc;
     }
 
-    return rc;
+    unreachable = ngx_http_mesh_find_unreachable(r);
+
+    if (unreachable == NULL) {
+        return NGX_OK;
+    }
+
+    if (!mp->ctx->outgoing) {
+        /* an application hands on what its own sidecar said of another one */
+        ngx_str_set(&unreachable->value, "application");
+        return NGX_OK;
+    }
+
+    if (mp->endpoint == NULL || mp->endpoint->identity.len == 0) {
+        return NGX_OK;
+    }
+
+    mp->ctx->unreachable = 1;
+
+    return NGX_HTTP_UPSTREAM_INVALID_HEADER;
 }
 
 
 /*
- * Whether this is the other sidecar's answer, that its application refuses connections: then the endpoint is down as if
- * it had refused the connection itself, and the application has seen nothing of the request.
+ * The header with which the other sidecar says that its application refuses connections: then the endpoint is down as
+ * if it had refused the connection itself, and the application has seen nothing of the request.
  */
-static ngx_uint_t
-ngx_http_mesh_is_unreachable(ngx_http_request_t *r, ngx_http_mesh_peer_t *mp)
+static ngx_table_elt_t *
+ngx_http_mesh_find_unreachable(ngx_http_request_t *r)
 {
     ngx_uint_t            i;
     ngx_list_part_t      *part;
@@ -156,10 +205,8 @@ ngx_http_mesh_is_unreachable(ngx_http_request_t *r, ngx_http_mesh_peer_t *mp)
 
     /* gRPC says it in a response with status 200 */
 
-    if (mp->endpoint == NULL || mp->endpoint->identity.len == 0
-        || (u->headers_in.status_n != NGX_HTTP_BAD_GATEWAY && r->stream == NULL))
-    {
-        return 0;
+    if (u->headers_in.status_n != NGX_HTTP_BAD_GATEWAY && r->stream == NULL) {
+        return NULL;
     }
 
     for (part = &u->headers_in.headers.part; part; part = part->next) {
@@ -168,14 +215,15 @@ ngx_http_mesh_is_unreachable(ngx_http_request_t *r, ngx_http_mesh_peer_t *mp)
         for (i = 0; i < part->nelts; i++) {
             if (h[i].key.len == sizeof("Nginx-Mesh-Error") - 1
                 && h[i].value.len == ngx_http_mesh_unreachable.len
-                && ngx_strncasecmp(h[i].key.data, (u_char *) "Nginx-Mesh-Error", h[i].key.len) == 0)
+                && ngx_strncasecmp(h[i].key.data, (u_char *) "Nginx-Mesh-Error", h[i].key.len) == 0
+                && ngx_memcmp(h[i].value.data, ngx_http_mesh_unreachable.data, h[i].value.len) == 0)
             {
-                return ngx_memcmp(h[i].value.data, ngx_http_mesh_unreachable.data, h[i].value.len) == 0;
+                return &h[i];
             }
         }
     }
 
-    return 0;
+    return NULL;
 }
 
 
@@ -252,6 +300,12 @@ ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data)
     r = mp->request;
     ctx = mp->ctx;
 
+    if (mp->unseen) {
+        /* what was sent is made ready to be sent again */
+        mp->unseen = 0;
+        r->upstream->request_sent = 1;
+    }
+
     if (ctx->endpoint == NGX_MESH_NONE) {
         ctx->endpoint = ctx->outgoing ? ngx_mesh_logic_choose(ctx->connection->destination, r, ctx->last)
                                       : ctx->last;
@@ -270,6 +324,7 @@ ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data)
     ep->references++;
     mp->endpoint = ep;
 
+    ctx->unreachable = 0;
     ctx->last = ctx->endpoint;
 
     pc->sockaddr = ep->sockaddr;
@@ -300,7 +355,7 @@ ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 {
     ngx_http_mesh_peer_t  *mp = data;
 
-    ngx_uint_t             refused;
+    ngx_uint_t             nothing_sent, refused;
     ngx_connection_t      *c;
     ngx_http_upstream_t   *u;
     ngx_http_mesh_ctx_t   *ctx;
@@ -320,21 +375,23 @@ ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
 
     if (state & NGX_PEER_FAILED) {
 
+        nothing_sent = (c == NULL || c->sent == 0);
+
         /* a kept connection that the peer had closed says nothing about the endpoint */
 
-        refused = ctx->outgoing && ctx->unreachable;
-        ctx->unreachable = 0;
-
-        if (!pc->cached && u->state->connect_time == (ngx_msec_t) -1) {
-            refused = 1;
-        }
-
+        refused = (ctx->outgoing && ctx->unreachable) || (nothing_sent && !pc->cached);
         if (ctx->outgoing) {
             ngx_mesh_logic_failed(ctx->connection->destination, ep->id, refused);
             ctx->held = 0;
 
         } else {
             ctx->unreachable = refused;
+        }
+
+        if (u->request_sent && !mp->request->request_body_no_buffering && (refused || nothing_sent)) {
+            /* nginx would not repeat a POST that it has sent */
+            mp->unseen = 1;
+            u->request_sent = 0;
         }
 
         ctx->endpoint = NGX_MESH_NONE;

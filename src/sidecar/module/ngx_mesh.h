@@ -23,9 +23,8 @@ enum {
     NGX_MESH_HTTP = 1,
     NGX_MESH_GRPC = 2,
     NGX_MESH_TCP = 3,
-    NGX_MESH_TCP_PLAIN = 4,
-    NGX_MESH_DIRECT = 5,
-    NGX_MESH_REFUSE = 6,
+    NGX_MESH_DIRECT = 4,
+    NGX_MESH_REFUSE = 5,
     NGX_MESH_PEEK = 16                      /* incoming: a flag beside HTTP, GRPC or TCP */
 };
 
@@ -151,6 +150,7 @@ typedef enum {
     NGX_MESH_OUTGOING,                      /* stream: capture; HTTP: proxy */
     NGX_MESH_INCOMING,
     NGX_MESH_TCP_OUTGOING,                  /* stream only, behind `pass` */
+    NGX_MESH_TCP_OUTGOING_PLAIN,            /* stream only: settings for endpoints without a sidecar */
     NGX_MESH_TCP_INCOMING,
     NGX_MESH_DIRECT_OUTGOING,
     NGX_MESH_NATS
@@ -167,6 +167,8 @@ typedef struct {
     unsigned                held:1;         /* the logic counts this request as in flight at `endpoint` */
     unsigned                refused:1;      /* the mesh itself answered */
     unsigned                unreachable:1;  /* the application refused the connection of the last attempt */
+    unsigned                gathered:1;     /* outgoing: what comes of the body at once has come */
+    ngx_event_t             gather;         /* outgoing: goes on after that */
 } ngx_http_mesh_ctx_t;
 
 typedef struct {
@@ -181,6 +183,7 @@ typedef struct {
 } ngx_stream_mesh_srv_conf_t;
 
 typedef struct {
+    ngx_stream_session_t   *session;
     ngx_mesh_connection_t  *connection;
     ngx_mesh_endpoint_t    *endpoint;       /* referenced while it is set */
     ngx_int_t               admitted;       /* incoming: endpoint of the application */
@@ -189,7 +192,13 @@ typedef struct {
     ngx_event_t             idle;
     off_t                   bytes;          /* at the last look at `idle` */
     ngx_uint_t              role;
+    ngx_event_t             refusal;        /* outgoing: on to the next endpoint */
+    ngx_str_t               replay;         /* what the client has sent until the verdict; in the heap */
+    size_t                  replay_size;
+    u_char                 *replayed;       /* what is being sent again; in the heap */
     unsigned                held:1;
+    unsigned                refused:1;      /* outgoing: the other side's application refuses */
+    unsigned                unrepeatable:1; /* the client has sent too much */
 } ngx_stream_mesh_ctx_t;
 
 extern ngx_module_t  ngx_http_mesh_module;
@@ -201,6 +210,8 @@ ngx_int_t ngx_http_mesh_refuse(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
 ngx_int_t ngx_http_mesh_error_handler(ngx_http_request_t *r);
 void ngx_http_mesh_set_client_max_body_size(off_t size);
 ngx_uint_t ngx_http_mesh_is_grpc(ngx_http_request_t *r);
+ngx_int_t ngx_http_mesh_gather_body(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx);
+void ngx_http_mesh_end_gathering(ngx_http_mesh_ctx_t *ctx);
 extern ngx_str_t  ngx_http_mesh_unreachable;
 ngx_int_t ngx_http_mesh_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_mesh_log_handler(ngx_http_request_t *r);
@@ -208,5 +219,11 @@ ngx_int_t ngx_http_mesh_log_handler(ngx_http_request_t *r);
 ngx_int_t ngx_stream_mesh_outgoing(ngx_stream_session_t *s, ngx_mesh_connection_t *mc);
 ngx_int_t ngx_stream_mesh_incoming(ngx_stream_session_t *s, ngx_mesh_connection_t *mc);
 ngx_int_t ngx_stream_mesh_init_upstream(ngx_conf_t *cf, ngx_stream_upstream_srv_conf_t *us);
+void ngx_stream_mesh_use_server(ngx_stream_session_t *s, ngx_uint_t tls);
+
+/* ngx_stream_mesh_verdict.c */
+void ngx_stream_mesh_connected(ngx_peer_connection_t *pc, void *data, ngx_uint_t type);
+void ngx_stream_mesh_tell_refused(ngx_stream_session_t *s);
+void ngx_stream_mesh_end_verdict(ngx_stream_mesh_ctx_t *ctx);
 
 #endif

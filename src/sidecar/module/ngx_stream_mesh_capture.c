@@ -12,7 +12,6 @@ static ngx_str_t  ngx_stream_mesh_outgoing_servers[] = {
     ngx_string("127.0.0.1:8889"),                           /* HTTP */
     ngx_string("127.0.0.1:8892"),                           /* gRPC */
     ngx_string("127.0.0.1:8906"),                           /* TCP */
-    ngx_string("unix:/run/nginx-mesh/tcp-plain.sock"),      /* TCP to endpoints without a sidecar */
     ngx_string("unix:/run/nginx-mesh/direct.sock"),         /* to outside of the mesh */
 };
 

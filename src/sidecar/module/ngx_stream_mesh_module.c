@@ -28,6 +28,7 @@ static ngx_conf_enum_t  ngx_stream_mesh_roles[] = {
     { ngx_string("outgoing"), NGX_MESH_OUTGOING },
     { ngx_string("incoming"), NGX_MESH_INCOMING },
     { ngx_string("tcp_outgoing"), NGX_MESH_TCP_OUTGOING },
+    { ngx_string("tcp_outgoing_plain"), NGX_MESH_TCP_OUTGOING_PLAIN },
     { ngx_string("tcp_incoming"), NGX_MESH_TCP_INCOMING },
     { ngx_string("direct_outgoing"), NGX_MESH_DIRECT_OUTGOING },
     { ngx_string("nats"), NGX_MESH_NATS },
@@ -93,6 +94,18 @@ static ngx_stream_variable_t  ngx_stream_mesh_variables[] = {
 };
 
 
+/* settings of the two servers of outgoing TCP: without TLS, and with it */
+static void  **ngx_stream_mesh_servers[2];
+
+
+/* Whether a connection starts TLS is a setting of nginx's server; here some endpoints have a sidecar and some not. */
+void
+ngx_stream_mesh_use_server(ngx_stream_session_t *s, ngx_uint_t tls)
+{
+    s->srv_conf = ngx_stream_mesh_servers[tls];
+}
+
+
 static ngx_int_t
 ngx_stream_mesh_preread_handler(ngx_stream_session_t *s)
 {
@@ -147,6 +160,7 @@ ngx_stream_mesh_tcp(ngx_stream_session_t *s, ngx_mesh_connection_t *mc, ngx_uint
         return NGX_ERROR;
     }
 
+    ctx->session = s;
     ctx->connection = mc;
     ctx->role = role;
     ctx->started = ngx_mesh_now();
@@ -234,6 +248,8 @@ ngx_stream_mesh_log_handler(ngx_stream_session_t *s)
     if (ctx->idle.timer_set) {
         ngx_del_timer(&ctx->idle);
     }
+
+    ngx_stream_mesh_end_verdict(ctx);
 
     total = ngx_mesh_now() - ctx->started;
 
@@ -382,6 +398,10 @@ ngx_stream_mesh_init_module(ngx_cycle_t *cycle)
     for (i = 0; i < cmcf->servers.nelts; i++) {
         sscf = cscf[i]->ctx->srv_conf[ngx_stream_ssl_module.ctx_index];
         mscf = cscf[i]->ctx->srv_conf[ngx_stream_mesh_module.ctx_index];
+
+        if (mscf->role == NGX_MESH_TCP_OUTGOING || mscf->role == NGX_MESH_TCP_OUTGOING_PLAIN) {
+            ngx_stream_mesh_servers[mscf->role == NGX_MESH_TCP_OUTGOING] = cscf[i]->ctx->srv_conf;
+        }
 
         if (mscf->role == NGX_MESH_TCP_INCOMING && sscf->ssl.ctx
             && ngx_mesh_tls_server(sscf->ssl.ctx, cycle->log) != NGX_OK)

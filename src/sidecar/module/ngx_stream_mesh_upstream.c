@@ -39,6 +39,7 @@ ngx_stream_mesh_init_peer(ngx_stream_session_t *s, ngx_stream_upstream_srv_conf_
 
         mscf = ngx_stream_get_module_srv_conf(s, ngx_stream_mesh_module);
         ctx->role = mscf->role;
+        ctx->session = s;
     }
 
     pc = &s->upstream->peer;
@@ -49,6 +50,10 @@ ngx_stream_mesh_init_peer(ngx_stream_session_t *s, ngx_stream_upstream_srv_conf_
     pc->set_session = ngx_stream_mesh_set_session;
     pc->save_session = ngx_stream_mesh_save_session;
     pc->tries = (ctx->role == NGX_MESH_TCP_OUTGOING) ? NGX_MESH_TCP_TRIES : 1;
+
+    if (ctx->role == NGX_MESH_TCP_OUTGOING || ctx->role == NGX_MESH_TCP_INCOMING) {
+        pc->notify = ngx_stream_mesh_connected;
+    }
 
     return NGX_OK;
 }
@@ -66,6 +71,11 @@ ngx_stream_mesh_get_peer(ngx_peer_connection_t *pc, void *data)
     case NGX_MESH_TCP_OUTGOING:
         ep = ngx_mesh_endpoint(ngx_mesh_logic_choose(ctx->connection->destination, NULL, ctx->last));
         ctx->held = ep ? 1 : 0;
+
+        if (ep) {
+            ngx_stream_mesh_use_server(ctx->session, ep->identity.len != 0);
+        }
+
         break;
 
     case NGX_MESH_TCP_INCOMING:
@@ -113,9 +123,14 @@ ngx_stream_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t stat
 
     ctx->endpoint = NULL;
 
-    if (ctx->role == NGX_MESH_TCP_OUTGOING && (state & NGX_PEER_FAILED)) {
+    if (ctx->role == NGX_MESH_TCP_OUTGOING && (state & NGX_PEER_FAILED || ctx->refused)) {
         ngx_mesh_logic_failed(ctx->connection->destination, ep->id, 1);
         ctx->held = 0;
+        ctx->refused = 0;
+    }
+
+    if (ctx->role == NGX_MESH_TCP_INCOMING && (state & NGX_PEER_FAILED)) {
+        ngx_stream_mesh_tell_refused(ctx->session);
     }
 
     ngx_mesh_endpoint_release(ep);
