@@ -228,10 +228,16 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector {
     await pause(Math.max(least, delay * (0.5 + Math.random() / 2)));
     delay = Math.min(delay * 2, longestDelay);
   };
+  /** What was there is believed to be gone when it is missing twice: an API server that starts may lack it at first. */
   const absent = async (): Promise<void> => {
-    options.sink.replace(new Map());
     const { resource } = options;
-    options.onState(resource.optional ? "" : explain(new ApiError("not found", 404), resource, "list"));
+    if (!resource.optional) {
+      options.onState(explain(new ApiError("not found", 404), resource, "list"));
+    } else if (progress.served === "") {
+      options.sink.replace(new Map());
+      options.onState("");
+    }
+    progress.served = "";
     await pause(absentDelay);
   };
   const follow = async (): Promise<void> => {
