@@ -128,7 +128,13 @@ function listenerOf(options: AdmissionOptions): RequestListener {
  */
 export async function createAdmission(options: AdmissionOptions): Promise<Admission> {
   const server = createServer(
-    { minVersion: "TLSv1.2", requestTimeout: requestMilliseconds },
+    // other paths may be for those only that show a certificate; whom they trust is theirs
+    {
+      minVersion: "TLSv1.2",
+      requestTimeout: requestMilliseconds,
+      requestCert: true,
+      rejectUnauthorized: false,
+    },
     listenerOf(options),
   );
   const keeper = keepCertificate({

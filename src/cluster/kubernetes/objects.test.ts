@@ -83,7 +83,7 @@ test("a Deployment is kept as its template's labels, annotations, account and po
     status: { readyReplicas: 1 },
   });
   assert.deepEqual(entry?.problems, []);
-  assert.deepEqual((entry?.value as { spec: unknown }).spec, {
+  assert.deepEqual((entry?.value as { spec: unknown } | undefined)?.spec, {
     template: {
       metadata: {
         labels: { app: "web" },

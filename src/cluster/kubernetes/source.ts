@@ -35,6 +35,10 @@ export interface Cluster {
   snapshot(): Snapshot | undefined;
   /** Objects of the mesh's own kinds, also those that cannot be read, and others that have one of these problems. */
   references(problems: readonly Problem[]): readonly ObjectReference[];
+  /** All objects as they are now, without those that cannot be read. */
+  objects(): readonly MeshObject[];
+  /** Undefined: there is no such namespace, or it is not known yet. */
+  namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined;
   /** Resources that were not read yet. */
   missing(): readonly string[];
   close(): void;
@@ -87,6 +91,7 @@ export function watchCluster(options: ClusterOptions): Cluster {
     resource,
     store: follow(resource, (raw) => readObject(resource, raw)),
   }));
+  const namespaces = objects.find(({ resource }) => resource.kind === "Namespace")?.store;
   const running = follow(pods, readPod);
   const slices = follow(endpointSlices, readEndpointSlice);
   const ranges = follow(serviceCidrs, readServiceCidr);
@@ -108,6 +113,11 @@ export function watchCluster(options: ClusterOptions): Cluster {
         endpointSlices: values(slices),
         problems,
       });
+    },
+    objects: () => objects.flatMap(({ store }) => values(store)),
+    namespaceLabels(name) {
+      const found = namespaces?.get(`/${name}`)?.value;
+      return found === undefined ? undefined : (found.metadata.labels ?? {});
     },
     references(problems) {
       const named = new Set(problems.map((problem) => problem.object));

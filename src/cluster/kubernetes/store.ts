@@ -5,6 +5,7 @@ import type { Sink } from "./reflector.ts";
 export interface Store<T> extends Sink<Entry<T>> {
   /** In no particular order. */
   entries(): Iterable<Entry<T>>;
+  get(key: string): Entry<T> | undefined;
   /** Whether there was a list. */
   synced(): boolean;
 }
@@ -37,6 +38,7 @@ export function createStore<T>(changed: () => void): Store<T> {
       }
     },
     entries: () => known.values(),
+    get: (key) => known.get(key),
     synced: () => synced,
   };
 }

@@ -2,30 +2,37 @@
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import { hostname } from "node:os";
+import { type Admission, createAdmission } from "../../admission/admission.ts";
+import type { MeshObject } from "../../api/objects.ts";
 import { type ApiServer, openApiServer } from "../../cluster/kubernetes/api-server.ts";
 import { inCluster, InClusterError } from "../../cluster/kubernetes/in-cluster.ts";
 import { type Cluster, watchCluster } from "../../cluster/kubernetes/source.ts";
+import { defaultResources, injectSettings, type InjectSettings } from "../../inject/settings.ts";
 import { type IdentityWatch, watchSvid } from "../../identity/workload-client.ts";
 import { createStatistics, type KnownPod, type Statistics } from "../../metrics/statistics.ts";
 import { createLog, linesLogger, problemLogger, seldom, stateLogger } from "../logging.ts";
 import { type NatsLink, openNatsLink } from "../nats.ts";
 import { OptionsError } from "../options.ts";
-import { servePort } from "../server.ts";
+import { answerRoutes, servePort } from "../server.ts";
 import { type ControllerState, stateRoutes } from "../state.ts";
 import { version } from "../version.ts";
+import { certificateStore } from "./certificate-store.ts";
 import { type Election, startElection } from "./election.ts";
+import { behindFrontProxy, watchFrontProxy } from "./front-proxy.ts";
 import { healthRoutes, versionRoutes } from "./health.ts";
 import { clusterLoop } from "./loop.ts";
 import { type KubernetesOptions, readKubernetesOptions } from "./options.ts";
 import { createReports } from "./reports.ts";
 
 /** Of the pod; those of the chart. The control API is reached by port-forward alone, which the cluster's RBAC guards. */
-const ports = { health: 8081, version: 8082, control: 8083 } as const;
+const ports = { health: 8081, version: 8082, control: 8083, webhook: 8443 } as const;
 const controlAddress = "127.0.0.1";
 /** Seconds. */
 const statisticsInterval = 1;
 /** Milliseconds. */
 const refusalInterval = 10_000;
+/** Milliseconds between two looks at the webhook's certificate. */
+const certificatePeriod = 30_000;
 const leaseName = "nginx-mesh-controller";
 
 const log = createLog();
@@ -159,12 +166,54 @@ function startLoop(parts: Parts): {
   };
 }
 
+/** What the injector writes into pods; `nginx-meshctl inject` asks for it too. */
+function injectionSettings(options: KubernetesOptions): InjectSettings {
+  return injectSettings.parse({
+    meshNamespace: options.namespace,
+    trustDomain: options.trustDomain,
+    nats: options.nats,
+    sidecarImage: options.sidecarImage,
+    initImage: options.initImage,
+    imagePullPolicy: options.imagePullPolicy,
+    order: options.sidecarOrder,
+    ipv6: options.ipv6,
+    workloadApi: options.podWorkloadApi,
+    resources: defaultResources,
+  });
+}
+
+/** The webhooks, and on the same port the metrics API for the API server. */
+async function startWebhooks(parts: Parts, cluster: Cluster, settings: InjectSettings) {
+  const { api, options, statistics } = parts;
+  const frontProxy = watchFrontProxy(api, stateLogger(log));
+  const objects = (): readonly MeshObject[] => cluster.objects();
+  const admission = await createAdmission({
+    namespace: options.namespace,
+    port: ports.webhook,
+    host: options.listen,
+    store: certificateStore(api, options.namespace),
+    injection: { settings: () => settings, namespaceLabels: cluster.namespaceLabels },
+    objects,
+    otherwise: behindFrontProxy(frontProxy, answerRoutes(statistics.routes)),
+    log: (level, message) => log[level](message),
+    certificatePeriod,
+  });
+  return {
+    admission,
+    async stop() {
+      frontProxy.close();
+      await admission.close();
+    },
+  };
+}
+
 /** What keeps this controller from being of use. */
-function readinessOf({ state, identity }: Parts, cluster: Cluster): readonly string[] {
+function readinessOf({ state, identity }: Parts, cluster: Cluster, admission: Admission): readonly string[] {
   const missing = cluster.missing();
   return [
     ...(missing.length === 0 ? [] : [`these are not read yet: ${missing.join(", ")}`]),
     ...(missing.length > 0 && state.error !== "" ? [state.error] : []),
+    ...(admission.ready ? [] : ["there is no certificate for the webhook yet"]),
     ...(identity.current() === undefined ? ["the Workload API gave no identity yet"] : []),
     ...(state.nats?.connected() === true ? [] : ["there is no connection to NATS"]),
   ];
@@ -175,16 +224,20 @@ async function main(): Promise<void> {
   const { options, api, identity, nats, state, statistics } = parts;
   const loop = startLoop(parts);
   state.election = () => ({ leading: loop.election.leading(), leader: loop.election.leader() });
-  const readiness = { reasons: () => readinessOf(parts, loop.cluster) };
+  const settings = injectionSettings(options);
+  const webhooks = await startWebhooks(parts, loop.cluster, settings);
+  const readiness = { reasons: () => readinessOf(parts, loop.cluster, webhooks.admission) };
+  const injection = { path: "/injection", answer: () => ({ status: 200, body: settings }) };
   const servers: readonly Server[] = await Promise.all([
     servePort(options.listen, ports.health, healthRoutes(readiness)),
     servePort(options.listen, ports.version, versionRoutes(version)),
-    servePort(controlAddress, ports.control, [...stateRoutes(state), ...statistics.routes]),
+    servePort(controlAddress, ports.control, [...stateRoutes(state), injection, ...statistics.routes]),
   ]);
   log.info({ version, namespace: options.namespace }, "the controller runs");
 
   const stop = async (): Promise<void> => {
     await loop.stop();
+    await webhooks.stop();
     identity.close();
     servers.forEach((server) => {
       server.close();

@@ -68,10 +68,14 @@ export function readKubernetesOptions(args: readonly string[]): KubernetesOption
     }
     return value;
   };
+  const nats = text("nats");
+  if (!/^\S+:\d{1,5}$/.test(nats)) {
+    throw new OptionsError(`--nats ${nats} is not HOST:PORT`);
+  }
   return {
     namespace: text("namespace"),
     trustDomain: text("trust-domain"),
-    nats: text("nats"),
+    nats,
     workloadApi: text("workload-api"),
     sidecarImage: text("sidecar-image"),
     initImage: text("init-image"),
