@@ -3,8 +3,8 @@ import { strict as assert } from "node:assert";
 import { test } from "node:test";
 import { parseObject } from "../api/objects.ts";
 import { createSnapshot, type EndpointSlice, type RunningPod } from "../cluster/snapshot.ts";
-import { compile } from "../compile/configuration.ts";
-import { buildModel } from "./build.ts";
+import { compile } from "./configuration.ts";
+import { buildModel } from "../model/build.ts";
 
 function service(spec: object) {
   const raw = {
