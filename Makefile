@@ -8,7 +8,7 @@ export PATH := $(NODE):$(CURDIR)/node_modules/.bin:/usr/local/go/bin:$(PATH)
 comma := ,
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env=NGINX_MESH_CACHE$(comma)CI$(comma)KUBECONFIG$(comma)CLUSTER_STATE$(comma)CLUSTER_NODES$(comma)CLUSTER_PROXY env PATH="$(PATH)")
 
-.PHONY: build sidecar demo test check bench images cluster cluster-down test-kubernetes crds format clean
+.PHONY: build sidecar demo test check bench images executable cluster cluster-down test-kubernetes crds format clean
 
 build: ## everything that runs: sidecar, controller, local mode, nginx-meshctl
 	@tools/setup.sh
@@ -36,6 +36,9 @@ bench: ## side by side with native nginx; writes docs/benchmarks.md
 
 images: build ## OCI archives in build/images
 	@$(AS_ROOT) node images/build.ts
+
+executable: build ## nginx-meshctl as one executable file, and as an npm package, in build
+	@node tools/package.ts
 
 cluster: images ## a Kubernetes cluster on this machine, from source; CLUSTER_NODES, CLUSTER_PROXY
 	@tools/setup.sh cluster

@@ -11,8 +11,10 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { tar } from "../images/tar.ts";
 
 const root = join(import.meta.dirname, "..");
 const output = join(root, "build");
@@ -110,5 +112,20 @@ for (const program of programs) {
         js: 'import { createRequire as nodeCreateRequire } from "node:module"; const require = nodeCreateRequire(import.meta.url);',
       },
     });
+  });
+}
+
+/** The form that helm reads: the chart's folder in a compressed tar archive; equal files give equal bytes. */
+const chart = join(root, "charts/nginx-mesh");
+if (only !== "sidecar" && existsSync(chart)) {
+  const files = filesBelow(chart).filter((file) => !isTest(file));
+  await whenChanged("chart", [...files, ...settings], () => {
+    const entries = files.map((file) => ({
+      type: "file" as const,
+      path: join("nginx-mesh", relative(chart, file)),
+      mode: 0o644,
+      content: readFileSync(file),
+    }));
+    writeFileSync(join(output, "nginx-mesh-chart.tgz"), gzipSync(tar(entries, 0), { level: 9 }));
   });
 }

@@ -1,20 +1,30 @@
-/** Questions to the HTTP interfaces behind unix sockets. */
-import { request } from "node:http";
+/** Questions to the HTTP interfaces of the mesh's own programs. */
+import { type ClientRequest, type IncomingMessage, request, type RequestOptions } from "node:http";
 
 import { CommandError } from "./errors.ts";
 
 export interface Question {
-  /** Path of the unix socket. */
-  readonly socket: string;
   /** Path and query. */
   readonly path: string;
   /** Milliseconds. */
   readonly timeout: number;
   /** Who is asked, for messages: `the controller of mesh "default"`. */
   readonly whom: string;
+  /** Where it listens, for messages. */
+  readonly listener: string;
+  /** Sends the request; the way differs: a unix socket, a forwarded port. */
+  readonly send: (options: RequestOptions, answered: (response: IncomingMessage) => void) => ClientRequest;
 }
 
 const mostBytes = 256 * 1024 * 1024;
+
+/** The listener and the way for a unix socket. */
+export function bySocket(socketPath: string): Pick<Question, "listener" | "send"> {
+  return {
+    listener: socketPath,
+    send: (options, answered) => request({ ...options, socketPath }, answered),
+  };
+}
 
 /** The answer as JSON, unchecked. Throws CommandError for no answer, an error status, or something else than JSON. */
 export async function ask(question: Question): Promise<unknown> {
@@ -38,10 +48,10 @@ export async function ask(question: Question): Promise<unknown> {
 }
 
 function get(question: Question): Promise<{ readonly status: number; readonly text: string }> {
-  const { socket: socketPath, path, timeout } = question;
+  const { path, timeout, send } = question;
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => reject(explain(question, error as NodeJS.ErrnoException));
-    const message = request({ socketPath, path, signal: AbortSignal.timeout(timeout) }, (response) => {
+    const message = send({ path, signal: AbortSignal.timeout(Math.ceil(timeout)) }, (response) => {
       let text = "";
       response.setEncoding("utf8");
       response.on("data", (chunk: string) => {
@@ -59,18 +69,23 @@ function get(question: Question): Promise<{ readonly status: number; readonly te
 }
 
 function explain(question: Question, error: NodeJS.ErrnoException): CommandError {
-  const { whom, socket, timeout } = question;
+  const { whom, listener, timeout } = question;
   switch (error.code) {
     case "ENOENT":
     case "ECONNREFUSED":
       return new CommandError(
-        `${whom} is not running: nothing listens at ${socket}; "nginx-meshctl local up" starts a mesh`,
+        `${whom} is not running: nothing listens at ${listener}; "nginx-meshctl local up" starts a mesh`,
         { cause: error },
       );
     case "EACCES":
-      return new CommandError(`${whom} may not be asked by this user: no access to ${socket}; use sudo`, {
+      return new CommandError(`${whom} may not be asked by this user: no access to ${listener}; use sudo`, {
         cause: error,
       });
+    case "EPODPORT":
+      return new CommandError(
+        `${whom} cannot be reached through the API server: ${error.message}; its log may say why`,
+        { cause: error },
+      );
     case "ABORT_ERR":
     case "ETIMEDOUT":
       return new CommandError(

@@ -40,6 +40,12 @@ export async function findMesh(
   return onlyRunning(present, root);
 }
 
+/** Whether any local mesh runs. */
+export async function localMeshRuns(root: string = stateRoot): Promise<boolean> {
+  const present = listMeshes(root);
+  return (await Promise.all(present.map(isRunning))).some(Boolean);
+}
+
 async function onlyRunning(present: readonly LocalMesh[], root: string): Promise<LocalMesh> {
   const runs = await Promise.all(present.map(isRunning));
   const running = present.filter((_mesh, i) => runs[i]);

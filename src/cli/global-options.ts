@@ -4,7 +4,7 @@ import { Option, type Command } from "commander";
 import { parseDuration } from "./duration.ts";
 
 export interface GlobalOptions {
-  /** Path of a kubeconfig; local meshes need none. */
+  /** Path of a kubeconfig when the user names one; local meshes need none. */
   readonly kubeconfig?: string;
   /** Namespace of the control plane; for `top` that of the resources. */
   readonly namespace: string;
@@ -24,7 +24,7 @@ export function addGlobalOptions(program: Command): Command {
       new Option(
         "-k, --kubeconfig <file>",
         "path of the kubeconfig (default: $KUBECONFIG or ~/.kube/config)",
-      ).env("KUBECONFIG"),
+      ),
     )
     .addOption(
       new Option("-n, --namespace <name>", "namespace of the control plane").default(defaultNamespace),
@@ -40,6 +40,21 @@ export function addGlobalOptions(program: Command): Command {
 
 export function globalOptions(command: Command): GlobalOptions {
   return command.optsWithGlobals();
+}
+
+function programOf(command: Command): Command {
+  return command.parent === null ? command : programOf(command.parent);
+}
+
+/** Whether the user gave a global option. */
+export function isGiven(command: Command, name: keyof GlobalOptions): boolean {
+  const source = programOf(command).getOptionValueSource(name);
+  return source !== undefined && source !== "default";
+}
+
+/** Milliseconds of `--timeout`, else what suits the command. */
+export function timeoutOf(command: Command, otherwise: number): number {
+  return isGiven(command, "timeout") ? globalOptions(command).timeout : otherwise;
 }
 
 export type OutputFormat = "text" | "json";

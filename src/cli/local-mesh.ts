@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import type { EngineView, PodView } from "../local/control.ts";
 import { isAlive, readRecord, type EngineRecord } from "../local/host.ts";
 import { layoutOf, stateRoot, type Layout } from "../local/layout.ts";
-import { ask } from "./ask.ts";
+import { ask, bySocket } from "./ask.ts";
 import { CommandError } from "./errors.ts";
 import { findMesh } from "./find-mesh.ts";
 import { type GlobalOptions, globalOptions } from "./global-options.ts";
@@ -59,7 +59,7 @@ export async function engineStatus(
   timeout: number,
 ): Promise<EngineView> {
   const whom = `the engine of mesh "${mesh.name}"`;
-  return (await ask({ socket: mesh.layout.controlSocket, path: "/", timeout, whom })) as EngineView;
+  return (await ask({ ...bySocket(mesh.layout.controlSocket), path: "/", timeout, whom })) as EngineView;
 }
 
 /** Tells the engine to do something. Throws CommandError when it does not answer with success. */

@@ -35,4 +35,7 @@ async function run(): Promise<number> {
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   process.exit(error.code === "EPIPE" ? exitStatus.ok : exitStatus.notDone);
 });
-process.exitCode = await run();
+// no top-level await: the single executable file is a CommonJS bundle
+void run().then((status) => {
+  process.exitCode = status;
+});

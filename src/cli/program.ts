@@ -3,11 +3,14 @@ import { Command } from "commander";
 
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
+import { deployCommand } from "./deploy.ts";
 import { addGlobalOptions } from "./global-options.ts";
 import { localCommand } from "./local.ts";
+import { removeCommand } from "./remove.ts";
 import { servicesCommand } from "./services.ts";
 import { statusCommand } from "./status.ts";
 import { topCommand } from "./top.ts";
+import { upgradeCommand } from "./upgrade.ts";
 import { versionCommand } from "./version.ts";
 
 /** Where text goes; results and everything else apart. */
@@ -26,12 +29,15 @@ export function createProgram(output: Output): Command {
     );
   const commands = [
     completionCommand(output.print),
-    configCommand(output.print),
+    configCommand(output),
+    deployCommand(output),
     localCommand(output),
-    servicesCommand(output.print),
-    statusCommand(output.print),
-    topCommand(output.print),
-    versionCommand(output.print, output.warn),
+    removeCommand(output),
+    servicesCommand(output),
+    statusCommand(output),
+    topCommand(output),
+    upgradeCommand(output),
+    versionCommand(output),
   ];
   for (const command of commands) {
     program.addCommand(command.copyInheritedSettings(program));

@@ -3,6 +3,7 @@ import { Command } from "commander";
 
 import { controllerClient } from "./controller-client.ts";
 import { type OutputFormat, outputOption } from "./global-options.ts";
+import type { Output } from "./program.ts";
 import { table } from "./table.ts";
 
 /** As the controller answers `/services`. */
@@ -52,7 +53,7 @@ export function servicesTable(services: readonly ServiceView[]): string {
   return table(["Service", "Port", "Protocol", "Upstream", "Port", "Pod", "Split"], services.flatMap(rows));
 }
 
-export function servicesCommand(print: (text: string) => void): Command {
+export function servicesCommand(output: Output): Command {
   return new Command("services")
     .summary("Services of the mesh with their upstreams")
     .description(
@@ -60,14 +61,14 @@ export function servicesCommand(print: (text: string) => void): Command {
     )
     .addOption(outputOption())
     .action(async (options: { output: OutputFormat }, command: Command) => {
-      const client = await controllerClient(command);
+      const client = await controllerClient(command, output);
       const services = meshedServices((await client.get("/services")) as ServiceView[]);
       if (options.output === "json") {
-        print(`${JSON.stringify(services, undefined, 2)}\n`);
+        output.print(`${JSON.stringify(services, undefined, 2)}\n`);
       } else if (services.length === 0) {
-        print("No Service has a pod in the mesh.\n");
+        output.print("No Service has a pod in the mesh.\n");
       } else {
-        print(servicesTable(services));
+        output.print(servicesTable(services));
       }
     });
 }

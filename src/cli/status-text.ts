@@ -1,6 +1,5 @@
 /** The report of `status`. Pure: time is an argument. */
 import { formatProblem, type Problem } from "../api/problem.ts";
-import type { LocalPod } from "../cluster/local-status.ts";
 import { fields } from "./table.ts";
 
 /** As the controller answers `/status`. */
@@ -18,25 +17,56 @@ export interface ControllerStatus {
   readonly settings: { readonly mtlsMode: string; readonly trustDomain: string } | null;
 }
 
+export interface MeshPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly ready: boolean;
+  readonly terminating: boolean;
+  readonly meshed: boolean;
+  /** Why it is not ready, or what may say so; follows "is not ready". */
+  readonly trouble: string;
+}
+
+/** A workload of the control plane. */
+export interface MeshPart {
+  /** `Deployment nginx-mesh-controller`. */
+  readonly name: string;
+  readonly ready: number;
+  readonly wanted: number;
+  /** Why pods of it are not ready, a sentence each. */
+  readonly troubles: readonly string[];
+}
+
 export interface MeshStatus {
-  readonly mesh: { readonly name: string; readonly state: string };
+  /** The place is a state folder, or a namespace and its cluster. */
+  readonly mesh: { readonly name: string; readonly place: string };
   readonly controller: ControllerStatus;
-  readonly pods: readonly LocalPod[];
+  /** Empty in local mode, whose engine looks after its parts. */
+  readonly parts: readonly MeshPart[];
+  readonly pods: readonly MeshPod[];
   readonly problems: readonly Problem[];
+}
+
+function partComplaints(part: MeshPart): string[] {
+  if (part.ready >= part.wanted) {
+    return [];
+  }
+  const troubles = part.troubles.length === 0 ? ["its pods do not exist yet"] : part.troubles;
+  return troubles.map(
+    (trouble) => `${part.name}: ${part.ready} of ${part.wanted} pods are ready: ${trouble}`,
+  );
 }
 
 /** What is not as it should be, a sentence each; empty: all is well. */
 export function complaints(status: MeshStatus): string[] {
-  const { controller, pods, problems } = status;
+  const { controller, parts, pods, problems } = status;
   const waiting = pods.filter((pod) => !pod.ready && !pod.terminating);
   return [
     ...(controller.configuration.error === "" ? [] : [`configuration: ${controller.configuration.error}`]),
     ...(controller.nats.connected ? [] : ["NATS: not connected; sidecars go on with what they have"]),
     ...(controller.nats.error === "" ? [] : [`NATS: ${controller.nats.error}`]),
-    ...waiting.map(
-      (pod) =>
-        `pod ${pod.namespace}/${pod.name} is not ready; "nginx-meshctl local logs ${pod.name}" may say why`,
-    ),
+    ...parts.flatMap(partComplaints),
+    ...waiting.map((pod) => `pod ${pod.namespace}/${pod.name} is not ready${pod.trouble}`),
     ...problems
       .filter((problem) => problem.severity === "error")
       .map((problem) => `error: ${formatProblem(problem)}`),
@@ -69,11 +99,11 @@ function published(controller: ControllerStatus, now: number): string {
 }
 
 export function statusText(status: MeshStatus, now: number): string {
-  const { mesh, controller, pods, problems } = status;
+  const { mesh, controller, parts, pods, problems } = status;
   const present = pods.filter((pod) => !pod.terminating);
   const warnings = problems.filter((problem) => problem.severity === "warning");
   const text = fields([
-    ["Mesh", `${mesh.name} (${mesh.state})`],
+    ["Mesh", `${mesh.name} (${mesh.place})`],
     ["Control plane", `version ${controller.version}, started ${ago(controller.startedAt, now)}`],
     [
       "Configuration",
@@ -84,6 +114,10 @@ export function statusText(status: MeshStatus, now: number): string {
       "mTLS",
       `${controller.settings?.mtlsMode ?? "unknown"}, trust domain ${controller.settings?.trustDomain ?? "unknown"}`,
     ],
+    ...parts.map((part): [string, string] => [
+      part.name.split(" ").at(-1) ?? part.name,
+      `${part.ready} of ${part.wanted} ready`,
+    ]),
     ["Services", String(controller.counts.services)],
     [
       "Pods",

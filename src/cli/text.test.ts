@@ -133,7 +133,7 @@ shop/catalog  80    http      10.0.0.13  8080  catalog-v2-0  catalog-v1:90 catal
 
 const now = Date.parse("2026-11-24T12:00:00Z");
 const well: MeshStatus = {
-  mesh: { name: "default", state: "/var/lib/nginx-mesh/local/default" },
+  mesh: { name: "default", place: "/var/lib/nginx-mesh/local/default" },
   controller: {
     version: "0.1.0",
     startedAt: "2026-11-24T09:00:00Z",
@@ -147,6 +147,7 @@ const well: MeshStatus = {
     counts: { services: 12 },
     settings: { mtlsMode: "permissive", trustDomain: "example.org" },
   },
+  parts: [],
   pods: [],
   problems: [],
 };
@@ -171,16 +172,10 @@ test("status: what is not well is said", () => {
   const pod = {
     namespace: "shop",
     name: "web-1",
-    uid: "",
-    labels: {},
-    annotations: {},
-    owner: { kind: "deployment", name: "web" },
-    serviceAccount: "web",
-    address: "",
     ready: false,
     terminating: false,
     meshed: true,
-    ports: [],
+    trouble: "; its log may say why",
   };
   const sick: MeshStatus = {
     ...well,
@@ -188,6 +183,16 @@ test("status: what is not well is said", () => {
       ...well.controller,
       nats: { ...well.controller.nats, connected: false, publishedVersion: "old" },
     },
+    parts: [
+      { name: "Deployment nginx-mesh-controller", ready: 1, wanted: 1, troubles: [] },
+      {
+        name: "StatefulSet spire-server",
+        ready: 0,
+        wanted: 1,
+        troubles: ["pod spire-server-0: ErrImagePull"],
+      },
+      { name: "DaemonSet spire-agent", ready: 0, wanted: 2, troubles: [] },
+    ],
     pods: [pod, { ...pod, name: "web-2", terminating: true }, { ...pod, name: "web-3", ready: true }],
     problems: [
       {
@@ -202,20 +207,25 @@ test("status: what is not well is said", () => {
   };
   assert.equal(
     statusText(sick, now).split("\n").slice(2).join("\n"),
-    `Configuration  0123456789ab, 42 keys, not published yet, last time 12 s ago
-NATS           not connected
-mTLS           permissive, trust domain example.org
-Services       12
-Pods           1 of 2 ready, 2 in the mesh
-Problems       2
+    `Configuration          0123456789ab, 42 keys, not published yet, last time 12 s ago
+NATS                   not connected
+mTLS                   permissive, trust domain example.org
+nginx-mesh-controller  1 of 1 ready
+spire-server           0 of 1 ready
+spire-agent            0 of 2 ready
+Services               12
+Pods                   1 of 2 ready, 2 in the mesh
+Problems               2
 
 NATS: not connected; sidecars go on with what they have
-pod shop/web-1 is not ready; "nginx-meshctl local logs web-1" may say why
+StatefulSet spire-server: 0 of 1 pods are ready: pod spire-server-0: ErrImagePull
+DaemonSet spire-agent: 0 of 2 pods are ready: its pods do not exist yet
+pod shop/web-1 is not ready; its log may say why
 error: TrafficSplit shop/a: spec.backends: no Service b
 warning: Service shop/c: no pods
 `,
   );
-  assert.equal(complaints(sick).length, 3);
+  assert.equal(complaints(sick).length, 5);
 });
 
 test("times and durations", () => {

@@ -5,6 +5,7 @@ import { type ResourceKinds, resourceKinds } from "../metrics/traffic.ts";
 import { type ControllerClient, controllerClient } from "./controller-client.ts";
 import { CommandError } from "./errors.ts";
 import { globalOptions, type OutputFormat, outputOption } from "./global-options.ts";
+import type { Output } from "./program.ts";
 import { edgesTable, resourcesTable, type TopEdges, type TopResources } from "./top-text.ts";
 
 const shortNames: ReadonlyMap<string, ResourceKinds> = new Map([
@@ -81,7 +82,7 @@ export async function topText(
   return "edges" in answer ? edgesTable(answer) : resourcesTable(answer);
 }
 
-export function topCommand(print: (text: string) => void): Command {
+export function topCommand(output: Output): Command {
   return new Command("top")
     .summary("traffic of the last 30 seconds")
     .description(
@@ -97,6 +98,6 @@ export function topCommand(print: (text: string) => void): Command {
       const target = parseTarget(text);
       const isDefault = command.parent?.getOptionValueSource("namespace") === "default";
       const namespace = isDefault ? "default" : globalOptions(command).namespace;
-      print(await topText(await controllerClient(command), target, namespace, options.output));
+      output.print(await topText(await controllerClient(command, output), target, namespace, options.output));
     });
 }

@@ -1,7 +1,7 @@
 /** What the demo looks at: the report of the traffic itself, and the statistics of the mesh. */
 import { readFileSync } from "node:fs";
 
-import { ask } from "../../src/cli/ask.ts";
+import { ask, bySocket } from "../../src/cli/ask.ts";
 import type { LocalStatus } from "../../src/cluster/local-status.ts";
 import { layoutOf } from "../../src/local/layout.ts";
 import type { EdgeTraffic, ResourceTraffic } from "../../src/metrics/traffic.ts";
@@ -57,9 +57,9 @@ export async function readReport(state: string): Promise<Report> {
 }
 
 async function readTraffic(state: string, kind: string): Promise<Traffic> {
-  const socket = layoutOf(state).controllerSocket;
+  const way = bySocket(layoutOf(state).controllerSocket);
   const path = `/top?kind=${kind}&namespace=shop&window=${statisticsWindow}s`;
-  const question = { socket, timeout, whom: "the controller" };
+  const question = { ...way, timeout, whom: "the controller" };
   const [resources, edges] = await Promise.all([
     ask({ ...question, path }),
     ask({ ...question, path: `${path}&edges=all` }),

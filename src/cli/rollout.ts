@@ -1,0 +1,56 @@
+/** Waiting until the control plane runs. */
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { clusterParts } from "./cluster-status.ts";
+import { CommandError, exitStatus } from "./errors.ts";
+import type { KubeClient } from "./kube-client.ts";
+import type { Output } from "./program.ts";
+import type { MeshPart } from "./status-text.ts";
+
+const interval = 1000;
+/** Milliseconds after which what is being waited for is said again. */
+const saidAgain = 15_000;
+
+function isReady(part: MeshPart): boolean {
+  return part.ready >= part.wanted;
+}
+
+/** What is missing, a line a workload. */
+export function missing(parts: readonly MeshPart[]): string {
+  return parts
+    .filter((part) => !isReady(part))
+    .map((part) => {
+      const why = part.troubles.map((trouble) => `\n    ${trouble}`).join("");
+      return `  ${part.name}: ${part.ready} of ${part.wanted} pods are ready${why}`;
+    })
+    .join("\n");
+}
+
+/** Says each workload when it is ready. Throws CommandError when not all are within the client's time. */
+export async function untilReady(client: KubeClient, namespace: string, output: Output): Promise<void> {
+  const said = new Set<string>();
+  let spoke = Date.now();
+  for (;;) {
+    const parts = await clusterParts(client, namespace);
+    const ready = parts.filter(isReady);
+    for (const { name } of ready.filter((part) => !said.has(part.name))) {
+      said.add(name);
+      spoke = Date.now();
+      output.print(`  ready       ${`${ready.length}/${parts.length}`.padEnd(5)} ${name}\n`);
+    }
+    if (parts.length > 0 && ready.length === parts.length) {
+      return;
+    }
+    if (client.left() <= 2 * interval) {
+      throw new CommandError(
+        `the control plane in namespace ${namespace} is installed, but not ready in time:\n${missing(parts)}\n"nginx-meshctl status" looks again, "nginx-meshctl supportpkg" gathers what is known`,
+        { status: exitStatus.notWell },
+      );
+    }
+    if (Date.now() - spoke >= saidAgain) {
+      spoke = Date.now();
+      output.warn(`waiting for:\n${missing(parts)}\n`);
+    }
+    await sleep(interval);
+  }
+}
