@@ -9,6 +9,8 @@ export interface AddressPlan {
   readonly capturedRange: string;
   readonly serviceRange: string;
   readonly gateway: string;
+  /** The node's as well: what a captured pod's connection to a Service comes from when the node translates it. */
+  readonly translator: string;
   /** The link between host and mesh. */
   readonly uplinkHost: string;
   readonly uplinkNode: string;
@@ -22,6 +24,7 @@ export function addressPlan(number: number): AddressPlan {
     capturedRange: `10.${number}.0.0/18`,
     serviceRange: `10.${number}.128.0/17`,
     gateway: `10.${number}.0.1`,
+    translator: `10.${number}.0.2`,
     uplinkHost: `10.${number}.127.253`,
     uplinkNode: `10.${number}.127.254`,
   };

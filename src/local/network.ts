@@ -1,5 +1,5 @@
 /** The kernel's part: the node's bridge, and a namespace for each pod. Runs inside the node's own namespaces. */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { run } from "./commands.ts";
 import { isCaptured, type AddressPlan } from "./addresses.ts";
 
@@ -15,12 +15,24 @@ function batch(lines: readonly string[]): string {
   return `${lines.join("\n")}\n`;
 }
 
+/**
+ * Where br_netfilter is loaded, which Kubernetes on the same machine does at any time, its default has the kernel
+ * translate addresses in the bridge, where a connection from a pod to itself ends.
+ */
+function keepFiltersOutOfBridge(): void {
+  const setting = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+  if (existsSync(setting)) {
+    writeFileSync(setting, "0");
+  }
+}
+
 /** The node: a bridge with the gateway's address, and the link to the host, whose other end the host has made. */
 export async function setUpNode(plan: AddressPlan): Promise<void> {
   const lines = [
     "link set lo up",
     `link add ${bridge} type bridge`,
     `addr add ${plan.gateway}/17 dev ${bridge}`,
+    `addr add ${plan.translator}/32 dev ${bridge}`,
     `link set ${bridge} up`,
     `addr add ${plan.uplinkNode}/30 dev uplink`,
     "link set uplink up",
@@ -37,6 +49,7 @@ export async function setUpNode(plan: AddressPlan): Promise<void> {
     writeFileSync(`/proc/sys/net/ipv4/${name}`, value);
   }
   writeFileSync("/proc/sys/net/core/somaxconn", "4096");
+  keepFiltersOutOfBridge();
 }
 
 export interface PodNetwork {
@@ -64,6 +77,7 @@ ip -batch "$1"
  * endpoints themselves, goes straight over the bridge, without the node's routing and connection tracking.
  */
 export async function setUpPod(plan: AddressPlan, pod: PodNetwork, folder: string): Promise<void> {
+  keepFiltersOutOfBridge();
   const name = `p${pod.number}`;
   const outside = [
     `netns add ${name}`,

@@ -2,6 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nodeRules } from "./node-rules.ts";
 
+const addresses = {
+  serviceRange: "10.64.128.0/17",
+  capturedRange: "10.64.0.0/18",
+  translator: "10.64.0.2",
+};
+
 test("the rules of a Service with two endpoints, one with one, and one without", () => {
   const one = { address: "10.64.1.1", port: 8080 };
   const two = { address: "10.64.1.2", port: 8080 };
@@ -11,7 +17,7 @@ test("the rules of a Service with two endpoints, one with one, and one without",
       { address: "10.64.128.11", port: 53, protocol: "udp", endpoints: [{ ...one, port: 5353 }] },
       { address: "10.64.128.12", port: 80, protocol: "tcp", endpoints: [] },
     ],
-    "10.64.128.0/17",
+    addresses,
   );
   assert.equal(
     rules,
@@ -38,6 +44,7 @@ table ip nginx_mesh {
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr . ip daddr { 10.64.1.1 . 10.64.1.1, 10.64.1.2 . 10.64.1.2 } masquerade
+    ip saddr 10.64.0.0/18 meta l4proto tcp ct status dnat snat to 10.64.0.2
     oifname "uplink" masquerade
   }
 }
@@ -46,5 +53,5 @@ table ip nginx_mesh {
 });
 
 test("without Services there are no empty sets, which nft refuses", () => {
-  assert.doesNotMatch(nodeRules([], "10.64.128.0/17"), /\{ \}/);
+  assert.doesNotMatch(nodeRules([], addresses), /\{ \}/);
 });

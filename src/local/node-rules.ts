@@ -28,8 +28,20 @@ function hairpins(targets: readonly ServiceTarget[]): string {
   return pairs.length === 0 ? "" : `    ip saddr . ip daddr { ${pairs.join(", ")} } masquerade\n`;
 }
 
-/** The whole ruleset of the node as one transaction for `nft -f`; `uplink` is the link to the host. */
-export function nodeRules(targets: readonly ServiceTarget[], serviceRange: string): string {
+export interface NodeAddresses {
+  readonly serviceRange: string;
+  /** Of pods that send TCP to each other past the node. */
+  readonly capturedRange: string;
+  /** The node's own, in that range: the source of connections that it translates for such a pod. */
+  readonly translator: string;
+}
+
+/**
+ * The whole ruleset of the node as one transaction for `nft -f`; `uplink` is the link to the host. A captured pod reaches
+ * Services by the node too, as name servers over TCP; it gets another source, or the answer would pass the node by.
+ */
+export function nodeRules(targets: readonly ServiceTarget[], addresses: NodeAddresses): string {
+  const { serviceRange, capturedRange, translator } = addresses;
   return `table ip nginx_mesh
 delete table ip nginx_mesh
 table ip nginx_mesh {
@@ -50,7 +62,8 @@ ${targets.map(rule).join("")}  }
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
-${hairpins(targets)}    oifname "uplink" masquerade
+${hairpins(targets)}    ip saddr ${capturedRange} meta l4proto tcp ct status dnat snat to ${translator}
+    oifname "uplink" masquerade
   }
 }
 `;

@@ -8,6 +8,8 @@ export interface WorkloadPort {
   readonly port: number;
   /** Of the container; default: the Service's. */
   readonly target?: number;
+  /** Default: TCP. */
+  readonly protocol?: "UDP";
 }
 
 export interface Workload {
@@ -72,6 +74,7 @@ export function service(
         name: entry.name,
         port: entry.port,
         targetPort: entry.target ?? entry.port,
+        ...(entry.protocol === undefined ? {} : { protocol: entry.protocol }),
       })),
     },
   };

@@ -1,4 +1,5 @@
 /** What tests use in a pod, see agent.ts: clients of every protocol. */
+import { createSocket } from "node:dgram";
 import * as grpc from "@grpc/grpc-js";
 import * as http from "node:http";
 import * as http2 from "node:http2";
@@ -8,6 +9,7 @@ import * as timers from "node:timers/promises";
 import { once } from "node:events";
 import { WebSocket } from "ws";
 
+export * as held from "./held.ts";
 export { grpc, http, http2, net, once, timers, tls, WebSocket };
 
 export interface Answer {
@@ -82,6 +84,29 @@ export function raw(host: string, port: number, options: RawOptions = {}): Promi
     });
     socket.on("end", () => done("closed"));
     socket.on("error", () => done("reset"));
+  });
+}
+
+/**
+ * The answer to one UDP message, sent again each half second as it may be lost; "" when none comes within two seconds.
+ * An answer from another address than the one that was asked does not count.
+ */
+export function askUdp(host: string, port: number, message: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = createSocket("udp4");
+    const send = (): void => socket.send(message);
+    const again = setInterval(send, 500);
+    const done = (answer: string): void => {
+      clearInterval(again);
+      clearTimeout(patience);
+      socket.close();
+      resolve(answer);
+    };
+    const patience = setTimeout(() => done(""), 2000);
+    socket.on("message", (answer) => done(answer.toString()));
+    // an ICMP error: nobody is there
+    socket.on("error", () => done(""));
+    socket.connect(port, host, send);
   });
 }
 
