@@ -4,6 +4,7 @@ import { createServer as createHttpServer, type Server as HttpServer } from "nod
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { startMesh, type TestMesh } from "./mesh.ts";
+import { hostAddress } from "./outside.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars } from "./sidecar.ts";
 import { anything, anythingReady, idle, workload } from "./workload.ts";
@@ -24,8 +25,7 @@ before(async () => {
   });
   permissive = startPodClient(mesh, "permissive");
   strict = startPodClient(mesh, "strict");
-  const settings = await hostAddress();
-  host = settings;
+  host = hostAddress(await mesh.pod("server"));
   http = createHttpServer((request, response) => {
     response.end(
       JSON.stringify({
@@ -39,14 +39,6 @@ before(async () => {
   await new Promise<void>((resolve) => http.listen(0, host, resolve));
   await new Promise<void>((resolve) => speaker.listen(0, host, resolve));
 });
-
-/** The host's end of the mesh's uplink: what the host uses to reach a pod. */
-async function hostAddress(): Promise<string> {
-  const { address } = await mesh.pod("server");
-  const { execFileSync } = await import("node:child_process");
-  const route = execFileSync("ip", ["-4", "route", "get", address]).toString();
-  return / src (\S+)/.exec(route)![1]!;
-}
 
 afterEach((context) => showSidecars(context as TestContext, mesh));
 
