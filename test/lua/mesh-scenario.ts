@@ -1,6 +1,6 @@
 /** Scenarios of the whole logic of a sidecar: traffic, answers and messages. Compiles to Lua too, see scenarios.ts. */
-import type { Key } from "../../src/sidecar/logic/keys.ts";
-import type { Destination, Mesh, MeshEndpoint, MeshPool, World } from "../../src/sidecar/logic/mesh.ts";
+import type { Mesh, World } from "../../src/sidecar/logic/mesh.ts";
+import { describe, writeSorted } from "./mesh-description.ts";
 import type { Logic, Result } from "./scenarios.ts";
 import { randomFrom, viewOf, type PlainRequest } from "./small-scenarios.ts";
 
@@ -56,12 +56,6 @@ interface State {
   last: number;
 }
 
-/** In an order of its own: the order of a table's keys is not the same in Node and in Lua. */
-function writeSorted(state: State, title: string, list: string[]): void {
-  list.sort();
-  state.result.values.push(`${title}: ${list.join("; ")}`);
-}
-
 function createWorld(state: () => State, random: () => number): World {
   let next = 1;
   const texts: Record<number, string> = {};
@@ -88,69 +82,6 @@ function createWorld(state: () => State, random: () => number): World {
     configure: (settings) => tell(`configure ${settings.mtlsMode}`),
     log: (level, message) => tell(`${level} ${message}`),
   };
-}
-
-function describeEndpoint(endpoint: MeshEndpoint): string {
-  const { address, port, identity, inFlight, failures, retryAt } = endpoint;
-  return `${address} ${port} ${identity} ${inFlight} ${failures} ${retryAt}`;
-}
-
-function describePool(pool: MeshPool): string {
-  const parts: string[] = [`${pool.title} ${pool.protocol} ${pool.method} ${pool.ailing} ${pool.lastByte}`];
-  for (let i = 0; i < pool.endpoints.length; i++) {
-    parts.push(describeEndpoint(pool.endpoints[i]!));
-  }
-  return parts.join(", ");
-}
-
-function describeDestination(destination: Destination): string {
-  const { id, title, gone, references, pool, protocol } = destination;
-  const parts: string[] = [`${id} ${title} ${protocol} ${gone} ${references} ${pool.endpoints.length}`];
-  for (let i = 0; i < destination.rules.length; i++) {
-    const rule = destination.rules[i]!;
-    for (let j = 0; j < rule.backends.length; j++) {
-      const backend = rule.backends[j]!;
-      parts.push(
-        `${i} ${backend.weight}/${rule.total} ${backend.pool.title} ${backend.pool.endpoints.length}`,
-      );
-    }
-  }
-  return parts.join(", ");
-}
-
-function describeKey(key: Key): string {
-  const { name, state, waiters, usedAt, pinned, fresher, value } = key;
-  return `${name} ${state} ${waiters.join(" ")} ${usedAt} ${pinned} ${fresher} ${value !== undefined}`;
-}
-
-function describe(state: State): void {
-  const { mesh, result } = state;
-  writeSorted(state, "events", state.events);
-  state.events = [];
-  const lists: Record<"keys" | "destinations" | "pools" | "callers", string[]> = {
-    keys: [],
-    destinations: [],
-    pools: [],
-    callers: [],
-  };
-  for (const name in mesh.keys.byName) {
-    lists.keys.push(describeKey(mesh.keys.byName[name]!));
-  }
-  for (const id in mesh.destinations) {
-    lists.destinations.push(describeDestination(mesh.destinations[id]!));
-  }
-  for (const name in mesh.pools) {
-    lists.pools.push(`${name} ${describePool(mesh.pools[name]!)}`);
-  }
-  for (const id in mesh.callers) {
-    const { port, edge, references } = mesh.callers[id]!;
-    lists.callers.push(`${port} ${edge.identity} ${edge.protocol} ${edge.total} ${references}`);
-  }
-  writeSorted(state, "keys", lists.keys);
-  writeSorted(state, "destinations", lists.destinations);
-  writeSorted(state, "pools", lists.pools);
-  writeSorted(state, "callers", lists.callers);
-  result.values.push(mesh.keys.count, mesh.changedAt, mesh.statistics.total);
 }
 
 function answerAll(state: State): void {
@@ -196,7 +127,7 @@ function dropAll(state: State): void {
     }
     names = state.logic.housekeeping.dropUnused(state.mesh, state.time);
   }
-  writeSorted(state, "dropped", all);
+  writeSorted(state.result, "dropped", all);
 }
 
 function choose(state: State, step: MeshStep & { readonly op: "choose" }): void {
@@ -308,6 +239,8 @@ export function runMesh(logic: Logic, scenario: MeshScenario, result: Result): v
     if (!traffic(state, step)) {
       control(state, step);
     }
-    describe(state);
+    writeSorted(result, "events", state.events);
+    state.events = [];
+    describe(mesh, result);
   }
 }
