@@ -43,7 +43,7 @@ interface Limit {
 function limits(): Limit[] {
   return [...text.matchAll(/^\s*([a-z0-9_]+)\s+(\d+)(ms|s|m|h|d)?;/gm)]
     .filter(([, directive, , unit]) => unit !== undefined || /time/.test(directive!))
-    .filter(([, directive]) => !/_size$/.test(directive!))
+    .filter(([, directive]) => !directive!.endsWith("_size"))
     .map(([, directive, number, unit = "s"]) => ({
       directive: directive!,
       value: `${number}${unit}`,
