@@ -57,6 +57,12 @@ async function serves(count: number): Promise<boolean> {
   return (await caller.report()).recent.length === count;
 }
 
+/** How many endpoints the caller's sidecar knows. */
+async function known(): Promise<number> {
+  const { destinations } = await sidecarStatus(await mesh.pod("load"));
+  return destinations?.find(({ destination }) => destination.includes("/web "))?.endpoints?.length ?? 0;
+}
+
 const web = (replicas: number): string => server({ name: "web", replicas });
 
 test("controller killed: nothing fails, and after its restart changes are in force", async () => {
@@ -147,4 +153,25 @@ test("both killed at once, while an endpoint comes", async () => {
     await eventually("the new endpoint gets traffic", () => serves(3));
   });
   assertNoFailure(report, "both killed", 20);
+});
+
+test("both stopped while endpoints go: nothing fails, though no sidecar hears of it", async () => {
+  const parts = [await partProcess(mesh, "nats"), await partProcess(mesh, "controller")];
+  const report = await caller.during(async () => {
+    parts.forEach(({ pid }) => process.kill(pid, "SIGSTOP"));
+    try {
+      mesh.write("web.yaml", web(1));
+      await mesh.until(
+        "two pods are gone",
+        (view) => view.pods.filter((pod) => pod.owner === "deployment/web").length === 1,
+      );
+      // long enough to try the endpoints that are gone again
+      await sleep(2_500);
+      assert.equal(await known(), 3, "the sidecar has heard of it");
+    } finally {
+      parts.forEach(({ pid }) => process.kill(pid, "SIGCONT"));
+    }
+    await eventually("the sidecar knows one endpoint", async () => (await known()) === 1);
+  });
+  assertNoFailure(report, "both stopped while endpoints go", 20);
 });
