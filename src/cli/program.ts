@@ -5,12 +5,14 @@ import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { deployCommand } from "./deploy.ts";
 import { addGlobalOptions } from "./global-options.ts";
+import { injectCommand } from "./inject.ts";
 import { localCommand } from "./local.ts";
 import { removeCommand } from "./remove.ts";
 import { servicesCommand } from "./services.ts";
 import { statusCommand } from "./status.ts";
 import { topCommand } from "./top.ts";
 import { upgradeCommand } from "./upgrade.ts";
+import { validateCommand } from "./validate.ts";
 import { versionCommand } from "./version.ts";
 
 /** Where text goes; results and everything else apart. */
@@ -31,12 +33,14 @@ export function createProgram(output: Output): Command {
     completionCommand(output.print),
     configCommand(output),
     deployCommand(output),
+    injectCommand(output),
     localCommand(output),
     removeCommand(output),
     servicesCommand(output),
     statusCommand(output),
     topCommand(output),
     upgradeCommand(output),
+    validateCommand(output),
     versionCommand(output),
   ];
   for (const command of commands) {

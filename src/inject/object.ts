@@ -23,7 +23,12 @@ export type ObjectInjection =
     }
   | { readonly outcome: "refused"; readonly object: string; readonly problems: readonly Problem[] }
   /** It stays as it is: no pods, has its sidecar, or is labelled so. */
-  | { readonly outcome: "unchanged"; readonly object: string; readonly why: string };
+  | {
+      readonly outcome: "unchanged";
+      readonly object: string;
+      readonly why: string;
+      readonly hasPods: boolean;
+    };
 
 const template: Path = ["spec", "template"];
 /** Where each kind has its pod, and who owns that. */
@@ -107,14 +112,19 @@ export function injectObject(raw: unknown, options: ObjectOptions): ObjectInject
   if (known === undefined) {
     return kindNames.has(kind)
       ? refused(object, "apiVersion", `${apiVersion} ${kind} cannot be injected: use ${versionOf(kind)}`)
-      : { outcome: "unchanged", object, why: "has no pods" };
+      : { outcome: "unchanged", object, why: "has no pods", hasPods: false };
   }
   if (known.owner === "name" && !metadata?.name) {
     return refused(object, "metadata.name", "is missing: the workload's pods are told apart by it");
   }
   const pod = at(raw, known.pod);
   if (labelled.safeParse(pod).data?.metadata?.labels?.[annotations.autoInject] === "disabled") {
-    return { outcome: "unchanged", object, why: `its pods are labelled ${annotations.autoInject}: disabled` };
+    return {
+      outcome: "unchanged",
+      object,
+      why: `its pods are labelled ${annotations.autoInject}: disabled`,
+      hasPods: true,
+    };
   }
   const result = injectPod(pod, {
     ...options,
@@ -132,7 +142,7 @@ export function injectObject(raw: unknown, options: ObjectOptions): ObjectInject
     case "refused":
       return { outcome: "refused", object, problems: problemsOf(object, known.pod, result.problems) };
     case "unchanged":
-      return { outcome: "unchanged", object, why: "has its sidecar already" };
+      return { outcome: "unchanged", object, why: "has its sidecar already", hasPods: true };
   }
 }
 

@@ -1,6 +1,6 @@
 /** Changes of one YAML document that keep its comments and the order of its fields. */
-import { type Document, isAlias, isMap, isPair, isScalar, isSeq, visit } from "yaml";
-import type { Operation } from "./patch.ts";
+import { type Document, isAlias, isCollection, isPair, isScalar, isSeq, visit } from "yaml";
+import type { Operation, Path } from "./patch.ts";
 
 /** Aliases that a document may expand to: guards against bombs of nested aliases. */
 const mostAliases = 100;
@@ -41,8 +41,19 @@ function writeOutReferences(document: Document): void {
   });
 }
 
+/** What is changed, and what that is in, as blocks: a line with everything in braces can be read by nobody. */
+function unfold(document: Document, path: Path): void {
+  for (let depth = 0; depth <= path.length; depth++) {
+    const node = document.getIn(path.slice(0, depth), true);
+    if (isCollection(node)) {
+      node.flow = false;
+    }
+  }
+}
+
 function apply(document: Document, operation: Operation): void {
   const { path } = operation;
+  unfold(document, path.slice(0, -1));
   const parent = document.getIn(path.slice(0, -1), true);
   const key = path.at(-1)!;
   if (operation.op === "remove") {
@@ -100,9 +111,6 @@ export function editYaml(document: Document, text: string, operations: readonly 
   writeOutReferences(document);
   for (const operation of operations) {
     apply(document, operation);
-  }
-  if (isMap(document.contents)) {
-    document.contents.flow = false;
   }
   return document.toString({ lineWidth: 0, indentSeq, flowCollectionPadding });
 }
