@@ -4,11 +4,11 @@
  * `--once` it ends when the files are there: an init container, so that the server never starts without them.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { openApiServer } from "../cluster/kubernetes/api-server.ts";
-import { inCluster, InClusterError } from "../cluster/kubernetes/in-cluster.ts";
+import { inCluster, InClusterError, serviceAccountFolder } from "../cluster/kubernetes/in-cluster.ts";
 import { keepClusterNatsFiles } from "./nats-files.ts";
 
 const log = pino(
@@ -27,6 +27,8 @@ const options = {
   listen: { type: "string", default: "0.0.0.0" },
   port: { type: "string", default: "4222" },
   monitor: { type: "string", default: "0.0.0.0:8222" },
+  /** Folder with `token` and `ca.crt`. */
+  credentials: { type: "string", default: serviceAccountFolder },
   once: { type: "boolean", default: false },
 } as const;
 
@@ -62,6 +64,7 @@ function readFlags(args: readonly string[]) {
     listen: values.listen,
     port,
     monitor: values.monitor,
+    credentials: values.credentials,
     once: values.once,
   };
 }
@@ -72,7 +75,8 @@ function natsServers(): number[] {
     .filter((entry) => /^\d+$/.test(entry))
     .filter((entry) => {
       try {
-        return readFileSync(join("/proc", entry, "comm"), "utf8").trim() === "nats-server";
+        const command = readFileSync(join("/proc", entry, "cmdline"), "utf8").split("\0");
+        return command.some((word) => basename(word) === "nats-server");
       } catch {
         // ended meanwhile
         return false;
@@ -114,8 +118,10 @@ function problemLog(): (source: string, message: string) => void {
 }
 
 function main(): void {
-  const { listen, port, monitor, storeDirectory, once, ...rest } = readFlags(process.argv.slice(2));
-  const api = openApiServer(inCluster(process.env));
+  const { listen, port, monitor, storeDirectory, credentials, once, ...rest } = readFlags(
+    process.argv.slice(2),
+  );
+  const api = openApiServer(inCluster(process.env, credentials));
   const keeper = keepClusterNatsFiles({
     ...rest,
     api,

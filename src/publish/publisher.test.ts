@@ -203,3 +203,46 @@ test("whatever comes after whatever, the bucket ends with the last", async () =>
     }
   });
 });
+
+test("after a withdrawal nothing is written; the next publication starts from what another has written", async () => {
+  await withPublisher(async (publisher) => {
+    publisher.publish(publication({ a: "1", b: "1" }, "one"));
+    await published(publisher, "one");
+    publisher.withdraw();
+    publisher.reconnected();
+    await withPublisher(async (other) => {
+      other.publish(publication({ a: "2", c: "2" }, "two"));
+      await published(other, "two");
+    });
+    await delay(50);
+    assert.deepEqual(await values(), { a: "2", c: "2", [completeKey]: "{}" });
+    publisher.publish(publication({ a: "2", b: "1" }, "three"));
+    await published(publisher, "three");
+    assert.deepEqual(await values(), { a: "2", b: "1", [completeKey]: "{}" });
+    assert.deepEqual(errors, []);
+  });
+});
+
+test("a publication right after a withdrawal is written", async () => {
+  await withPublisher(async (publisher) => {
+    publisher.publish(publication({ a: "1" }, "one"));
+    publisher.withdraw();
+    publisher.publish(publication({ a: "2" }, "two"));
+    await published(publisher, "two");
+    assert.deepEqual(await values(), { a: "2", [completeKey]: "{}" });
+  });
+});
+
+test("a bucket in memory is filled as any other", async () => {
+  const publisher = createPublisher({
+    connection,
+    storage: "memory",
+    now: Date.now,
+    onError: (error) => errors.push(error.message),
+  });
+  publisher.publish(publication({ a: "1" }, "one"));
+  await published(publisher, "one");
+  await publisher.close();
+  const manager = await jetstreamManager(connection);
+  assert.equal((await manager.streams.info(`KV_${bucket}`)).config.storage, "memory");
+});

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiServerOptions } from "./api-server.ts";
 
-const defaultFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
+/** Where the kubelet puts a pod's token and the API server's authority. */
+export const serviceAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 /** The kubelet replaces the token long before it expires; milliseconds. */
 const rereadMilliseconds = 30_000;
 
@@ -27,7 +28,7 @@ function read(folder: string, name: string): string {
 /** Throws InClusterError. `folder` is that of the service account; the address is in the environment of every pod. */
 export function inCluster(
   environment: Readonly<Record<string, string | undefined>>,
-  folder: string = defaultFolder,
+  folder: string = serviceAccountFolder,
   now: () => number = Date.now,
 ): ApiServerOptions {
   const host = environment["KUBERNETES_SERVICE_HOST"];

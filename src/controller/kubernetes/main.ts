@@ -26,7 +26,6 @@ import { createReports } from "./reports.ts";
 
 /** Of the pod; those of the chart. The control API is reached by port-forward alone, which the cluster's RBAC guards. */
 const ports = { health: 8081, version: 8082, control: 8083, webhook: 8443 } as const;
-const controlAddress = "127.0.0.1";
 /** Seconds. */
 const statisticsInterval = 1;
 /** Milliseconds. */
@@ -52,7 +51,7 @@ interface Parts {
 function createParts(options: KubernetesOptions): Parts {
   const { namespace, trustDomain } = options;
   const instance = `${hostname()}-${randomBytes(4).toString("hex")}`;
-  const api = openApiServer(inCluster(process.env));
+  const api = openApiServer(inCluster(process.env, options.credentials));
   let pods: ReadonlyMap<string, KnownPod> = new Map();
   let podsOf: ControllerState["model"];
   /** Made anew for each model that there is. */
@@ -231,7 +230,7 @@ async function main(): Promise<void> {
   const servers: readonly Server[] = await Promise.all([
     servePort(options.listen, ports.health, healthRoutes(readiness)),
     servePort(options.listen, ports.version, versionRoutes(version)),
-    servePort(controlAddress, ports.control, [...stateRoutes(state), injection, ...statistics.routes]),
+    servePort(options.controlListen, ports.control, [...stateRoutes(state), injection, ...statistics.routes]),
   ]);
   log.info({ version, namespace: options.namespace }, "the controller runs");
 

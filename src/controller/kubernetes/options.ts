@@ -1,5 +1,6 @@
 /** Flags of the controller in a cluster. */
 import { parseArgs } from "node:util";
+import { serviceAccountFolder } from "../../cluster/kubernetes/in-cluster.ts";
 import { OptionsError } from "../options.ts";
 
 export interface KubernetesOptions {
@@ -23,6 +24,10 @@ export interface KubernetesOptions {
   readonly podWorkloadApi: string;
   /** Addresses to listen at; `::` takes both families. */
   readonly listen: string;
+  /** Address of the control API, whose callers are not asked who they are: a loopback address. */
+  readonly controlListen: string;
+  /** Folder with `token` and `ca.crt`. */
+  readonly credentials: string;
 }
 
 const flags = {
@@ -38,6 +43,8 @@ const flags = {
   ipv6: { type: "boolean", default: false },
   "pod-workload-api": { type: "string", default: "hostPath" },
   listen: { type: "string", default: "0.0.0.0" },
+  "control-listen": { type: "string", default: "127.0.0.1" },
+  credentials: { type: "string", default: serviceAccountFolder },
 } as const;
 
 const allowed = {
@@ -85,5 +92,7 @@ export function readKubernetesOptions(args: readonly string[]): KubernetesOption
     ipv6: values["ipv6"] === true,
     podWorkloadApi: oneOf("pod-workload-api"),
     listen: text("listen"),
+    controlListen: text("control-listen"),
+    credentials: text("credentials"),
   };
 }

@@ -40,6 +40,7 @@ const statusKinds = new Map([
   ["TrafficTarget", "traffictargets"],
   ["HTTPRouteGroup", "httproutegroups"],
   ["TCPRoute", "tcproutes"],
+  ["MeshConfig", "meshconfigs"],
 ]);
 /** Bytes of a message that an event may have (Kubernetes API, core/v1 Event). */
 const longestMessage = 1024;
@@ -164,7 +165,11 @@ async function writeVerdict({ api, now }: ReportsOptions, verdict: Verdict): Pro
     contentType: "application/merge-patch+json",
     body: {
       metadata: { resourceVersion: present.metadata.resourceVersion },
-      status: { conditions: [...conditions.filter((each) => each.type !== conditionType), condition] },
+      status: {
+        // the MeshConfig's CRD asks for it
+        ...(kind === "MeshConfig" ? { transparent: present.status?.["transparent"] === true } : {}),
+        conditions: [...conditions.filter((each) => each.type !== conditionType), condition],
+      },
     },
   });
 }
