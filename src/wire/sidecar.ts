@@ -37,7 +37,7 @@ export const environment = {
   /** `kind/name` in lower case kind, as `deployment/web`. */
   workload: "MESH_WORKLOAD",
   trustDomain: "MESH_TRUST_DOMAIN",
-  /** `address:port` of NATS, an IP address. */
+  /** `host:port` of NATS; the host is a name, which the sidecar looks up itself, or an address, IPv6 in brackets. */
   nats: "MESH_NATS",
   /** SPIFFE ID that the NATS server presents. */
   natsIdentity: "MESH_NATS_IDENTITY",

@@ -283,12 +283,15 @@ function begin(nats: Nats): void {
   askAgain(nats.mesh.keys);
 }
 
-/** Keeps a connection to NATS as long as the worker runs. `ready`: whether a connection can succeed (an SVID is there). */
-export function followNats(nats: Nats, ready: () => boolean): void {
+/**
+ * Keeps a connection to NATS as long as the worker runs. `ready`: whether a connection can succeed (an SVID is there);
+ * `locate`: sees to it that the next one goes to the server, or says why it cannot.
+ */
+export function followNats(nats: Nats, ready: () => boolean, locate: () => string | undefined): void {
   let pause = 0.02;
   while (!ngx.worker.exiting()) {
     if (ready()) {
-      const end = session(nats);
+      const end = locate() ?? session(nats);
       if (nats.state.state === "connected") {
         pause = 0.02;
         nats.state.reconnects = nats.state.reconnects + 1;

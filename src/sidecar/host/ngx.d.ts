@@ -8,6 +8,18 @@ interface TcpSocket {
   close(this: TcpSocket): void;
 }
 
+interface UdpSocket {
+  settimeout(this: UdpSocket, milliseconds: number): void;
+  setpeername(
+    this: UdpSocket,
+    host: string,
+    port: number,
+  ): LuaMultiReturn<[number | undefined, string | undefined]>;
+  send(this: UdpSocket, data: string): LuaMultiReturn<[number | undefined, string | undefined]>;
+  receive(this: UdpSocket, size: number): LuaMultiReturn<[string | undefined, string | undefined]>;
+  close(this: UdpSocket): void;
+}
+
 interface SharedDictionary {
   get(this: SharedDictionary, key: string): string | number | undefined;
   set(this: SharedDictionary, key: string, value: string | number): void;
@@ -49,7 +61,7 @@ interface Ngx {
     wait(this: void, ...threads: Thread[]): boolean;
     kill(this: void, thread: Thread): void;
   };
-  readonly socket: { tcp(this: void): TcpSocket };
+  readonly socket: { tcp(this: void): TcpSocket; udp(this: void): UdpSocket };
   readonly re: {
     match(
       this: void,

@@ -3,7 +3,7 @@ import { BlockList } from "node:net";
 import { test } from "node:test";
 import fc from "fast-check";
 import { canonicalAddress } from "../../model/address.ts";
-import { addressBytes, inRange } from "./address.ts";
+import { addressBytes, addressInUrl, canonicalText, inRange } from "./address.ts";
 
 const byte = fc.nat(255);
 const v4 = fc.tuple(byte, byte, byte, byte);
@@ -92,4 +92,49 @@ test("a range that cannot be read holds nothing", () => {
   assert.equal(inRange("0".repeat(32), "0.0.0.0/0"), false, "an IPv4 range holds no IPv6 address");
   assert.equal(inRange("nonsense", "0.0.0.0/0"), false);
   assert.equal(inRange("1.2.3.4", "0.0.0.0/0"), true);
+});
+
+/** An IPv6 address as people may write it: zeros left out, short groups, IPv4 at the end. */
+const written = fc
+  .tuple(
+    fc.array(fc.oneof(fc.constant(0), fc.nat(0xffff)), { minLength: 8, maxLength: 8 }),
+    fc.nat(7),
+    fc.nat(8),
+    v4,
+    fc.boolean(),
+  )
+  .map(([groups, start, count, tail, dotted]) => {
+    const texts = groups.map((group) => group.toString(16));
+    const parts = dotted ? [...texts.slice(0, 6), tail.join(".")] : texts;
+    if (count === 0 || start + count > parts.length) {
+      return parts.join(":");
+    }
+    return `${parts.slice(0, start).join(":")}::${parts.slice(start + count).join(":")}`;
+  });
+
+test("an address as people write it has the same canonical text as in the control plane", () => {
+  fc.assert(fc.property(written, (text) => assert.equal(canonicalText(text), canonicalAddress(text))));
+  fc.assert(fc.property(v4, (bytes) => assert.equal(canonicalText(bytes.join(".")), bytes.join("."))));
+  assert.equal(canonicalText("FD00::1"), canonicalAddress("fd00::1"));
+  for (const text of [
+    "",
+    "x",
+    "nats.example",
+    "1.2.3",
+    ":",
+    ":::",
+    "1::2::3",
+    "1:2:3:4:5:6:7",
+    "fd00::g",
+    "12345::",
+    "::1.2.3",
+    "fd000000000000000000000000000001",
+  ]) {
+    assert.equal(canonicalText(text), undefined, text);
+  }
+});
+
+test("in a URL an IPv6 address has brackets", () => {
+  assert.equal(addressInUrl("10.0.0.1"), "10.0.0.1");
+  fc.assert(fc.property(v6, (bytes) => assert.equal(addressInUrl(hexadecimal(bytes)), `[${colons(bytes)}]`)));
 });

@@ -1,7 +1,9 @@
 /** Addresses in canonical text (see `addressKey` in src/wire/keys.ts) and ranges of them. */
 
+const hexDigits = "0123456789abcdef";
+
 function hexDigit(text: string): number {
-  return "0123456789abcdef".indexOf(text);
+  return hexDigits.indexOf(text);
 }
 
 /** A number from 0 to 255 in decimal digits; -1 when the text is none. */
@@ -63,4 +65,83 @@ export function inRange(address: string, range: string): boolean {
     left = left - 8;
   }
   return true;
+}
+
+/** Two hexadecimal digits. */
+export function hexByte(byte: number): string {
+  const high = Math.floor(byte / 16);
+  const low = byte % 16;
+  return hexDigits.substring(high, high + 1) + hexDigits.substring(low, low + 1);
+}
+
+function hexGroup(group: string): string | undefined {
+  if (group.length < 1 || group.length > 4) {
+    return undefined;
+  }
+  for (let i = 0; i < group.length; i++) {
+    if (hexDigit(group.substring(i, i + 1)) < 0) {
+      return undefined;
+    }
+  }
+  return "0000".substring(group.length) + group;
+}
+
+/** Groups of four hexadecimal digits, without their colons; undefined when the text is none. */
+function hexGroups(text: string): string | undefined {
+  if (text === "") {
+    return "";
+  }
+  let digits = "";
+  const groups = text.split(":");
+  for (let i = 0; i < groups.length; i++) {
+    const digitsOfGroup = hexGroup(groups[i]!);
+    if (digitsOfGroup === undefined) {
+      return undefined;
+    }
+    digits = digits + digitsOfGroup;
+  }
+  return digits;
+}
+
+/** An IPv4 address at the end of an IPv6 one, as two groups. */
+function withoutDots(text: string): string {
+  const parts = text.split(":");
+  const last = parts[parts.length - 1]!;
+  const bytes = addressBytes(last);
+  if (bytes.length !== 4) {
+    return text;
+  }
+  const before = text.substring(0, text.length - last.length);
+  return `${before}${hexByte(bytes[0]!)}${hexByte(bytes[1]!)}:${hexByte(bytes[2]!)}${hexByte(bytes[3]!)}`;
+}
+
+/** Canonical text (see `addressKey`) of an address as people write it (RFC 4291, 2.2); undefined when it is none. */
+export function canonicalText(written: string): string | undefined {
+  if (written.indexOf(":") < 0) {
+    return written.length !== 32 && addressBytes(written).length === 4 ? written : undefined;
+  }
+  const text = withoutDots(written.toLowerCase());
+  const gap = text.indexOf("::");
+  const before = hexGroups(gap < 0 ? text : text.substring(0, gap));
+  const after = gap < 0 ? "" : hexGroups(text.substring(gap + 2));
+  if (before === undefined || after === undefined) {
+    return undefined;
+  }
+  const missing = 32 - before.length - after.length;
+  if (gap < 0 ? missing !== 0 : missing < 4) {
+    return undefined;
+  }
+  return `${before}${"00000000000000000000000000000000".substring(0, missing)}${after}`;
+}
+
+/** An address of canonical text as it stands in a URL. */
+export function addressInUrl(address: string): string {
+  if (address.length !== 32) {
+    return address;
+  }
+  let text = "";
+  for (let i = 0; i < 32; i += 4) {
+    text = text === "" ? address.substring(0, 4) : `${text}:${address.substring(i, i + 4)}`;
+  }
+  return `[${text}]`;
 }

@@ -1,4 +1,5 @@
 /** Ports 8895 and 8896: lets through exactly the health probes that the pod has. */
+import { addressInUrl } from "../logic/address.ts";
 import { worker } from "./worker.ts";
 
 function allowed(scheme: "http" | "https", port: number | undefined, path: string): boolean {
@@ -22,14 +23,5 @@ export function check(scheme: "http" | "https"): void {
     ngx.exit(404);
     return;
   }
-  ngx.var["mesh_probe_address"] = literal(state.mesh.ownAddress);
-}
-
-/** An address of canonical text as a URL has it. */
-function literal(address: string): string {
-  if (address.length !== 32) {
-    return address;
-  }
-  const [groups] = string.gsub(address, "(....)", "%1:");
-  return `[${string.sub(groups, 1, -2)}]`;
+  ngx.var["mesh_probe_address"] = addressInUrl(state.mesh.ownAddress);
 }

@@ -2,10 +2,12 @@
 import { inboxPrefix, statisticsSubject, workloadKey } from "../../wire/keys.ts";
 import { wireVersion } from "../../wire/messages.ts";
 import { environment, spiffeId, controlPlaneNamespace, natsServiceAccount } from "../../wire/sidecar.ts";
+import { createNatsAddress, locateNats, type NatsAddress } from "../host/nats-address.ts";
 import { createNats, followNats, publish, unfollow, wake, type Nats } from "../host/nats.ts";
 import { unguessable } from "../host/unguessable.ts";
 import { followIdentity, type IdentityState } from "../host/workload-api.ts";
 import { createWorld, lastSettings } from "../host/world.ts";
+import { canonicalText } from "../logic/address.ts";
 import { dropUnused, forgetCallers } from "../logic/housekeeping.ts";
 import { admit, incoming, incomingClosed, peer, served } from "../logic/incoming.ts";
 import { need } from "../logic/keys.ts";
@@ -48,7 +50,9 @@ function createWorker(): Worker {
   const podName = fromEnvironment(environment.podName, "unknown");
   const podNamespace = fromEnvironment(environment.podNamespace, "default");
   const serviceAccount = fromEnvironment(environment.serviceAccount, "default");
-  const ownAddress = fromEnvironment(environment.podAddress, "");
+  const podAddress = fromEnvironment(environment.podAddress, "");
+  // Kubernetes writes an IPv6 address in its short form
+  const ownAddress = canonicalText(podAddress) ?? podAddress;
   const owner = fromEnvironment(environment.workload, `pod/${podName}`);
   const [kind, workload] = string.match(owner, "^([^/]+)/(.+)$");
   const [tick] = semaphores.new();
@@ -109,20 +113,21 @@ function register(mesh: Mesh): void {
   );
 }
 
-function setNats(): void {
-  const address = fromEnvironment(environment.nats, "");
+function natsAddress(): NatsAddress | undefined {
+  const text = fromEnvironment(environment.nats, "");
   const domain = fromEnvironment(environment.trustDomain, "example.org");
   const identity = fromEnvironment(
     environment.natsIdentity,
     spiffeId(domain, controlPlaneNamespace, natsServiceAccount),
   );
-  const [host, port] = string.match(address, "^(.*):(%d+)$");
-  const endpoint = host === undefined ? undefined : native.endpoint(host, tonumber(port) ?? 0, identity);
-  if (endpoint === undefined) {
-    ngx.log(ngx.ERR, `mesh: ${environment.nats} is "${address}": it must be an IP address and a port`);
-    return;
+  const address = createNatsAddress(text, identity);
+  if (address === undefined) {
+    ngx.log(
+      ngx.ERR,
+      `mesh: ${environment.nats} is "${text}": it must be a host and a port, as nats.example:4222`,
+    );
   }
-  native.nats(endpoint);
+  return address;
 }
 
 /** Publishes the counters when any changed. */
@@ -225,7 +230,7 @@ export function start(): void {
   const created = createWorker();
   current = created;
   register(created.mesh);
-  setNats();
+  const address = natsAddress();
   const own = need(created.mesh.keys, created.mesh.settingsKey, -1, ngx.time(), true);
   const last = lastSettings();
   if (last !== undefined) {
@@ -238,7 +243,11 @@ export function start(): void {
     const identityReady = () => created.identity.updates > 0;
     const threads = [
       ngx.thread.spawn(() => followIdentity(created.identity, () => created.tick.post(1))),
-      ngx.thread.spawn(() => followNats(created.nats, identityReady)),
+      ngx.thread.spawn(() => {
+        if (address !== undefined) {
+          followNats(created.nats, identityReady, () => locateNats(address));
+        }
+      }),
       ngx.thread.spawn(() => statisticsLoop(created)),
       ngx.thread.spawn(() => maintenanceLoop(created)),
     ];
