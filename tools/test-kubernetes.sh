@@ -11,5 +11,5 @@ for program in kubectl helm; do
   command -v "$program" >/dev/null || { echo "test-kubernetes: there is no $program in PATH" >&2; exit 2; }
 done
 files=("$@")
-[ $# -gt 0 ] || mapfile -t files < <(find test/kubernetes -name '*.test.ts' | sort)
+[ $# -gt 0 ] || mapfile -t files < <(find test/chart test/kubernetes -name '*.test.ts' | sort)
 exec node --test --test-reporter=spec --test-timeout=900000 --test-concurrency=1 "${files[@]}"

@@ -63,7 +63,9 @@ UpstreamAuthority "vault" {
     {{- with .certAuth }}
     cert_auth {
       cert_auth_mount_point = {{ .certAuthMountPoint | default "cert" | quote }}
-      {{- include "mesh.hclOptional" (list . "certAuthRoleName" "cert_auth_role_name") | indent 2 }}
+      {{- with .certAuthRoleName }}
+      cert_auth_role_name = {{ . | quote }}
+      {{- end }}
       client_cert_path = "/run/spire/upstream/client.pem"
       client_key_path = "/run/spire/upstream/client-key.pem"
     }

@@ -1,0 +1,108 @@
+/** The chart as Helm renders it: by both versions of Helm, for a table of values, judged by Kubernetes' own schemas. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { cases, refusals } from "./cases.ts";
+import { attempt, chart, helms, kubeconform, kubeVersion, swaggerFile } from "./programs.ts";
+import { objectsOf, render, template } from "./render.ts";
+import { nameTemplate, writeSchemas } from "./schemas.ts";
+
+const checkout = join(import.meta.dirname, "../..");
+const golden = join(checkout, "test/golden/chart/defaults.yaml");
+const folder = mkdtempSync(join(tmpdir(), "schemas-"));
+
+before(() => writeSchemas(swaggerFile(), join(chart, "crds"), folder));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Kinds of which Kubernetes has no schema. */
+const foreign = "SecurityContextConstraints,CustomResourceDefinition";
+
+function judge(manifests: string): void {
+  const args = ["-strict", "-summary", "-output", "text", "-skip", foreign];
+  const ended = attempt(
+    kubeconform,
+    [...args, "-schema-location", join(folder, nameTemplate), "-"],
+    manifests,
+  );
+  assert.equal(ended.status, 0, ended.stdout + ended.stderr);
+  assert.match(ended.stdout, /Valid: [1-9]/);
+}
+
+for (const [name, helm] of Object.entries(helms)) {
+  test(`${name}: lint finds nothing`, () => {
+    const ended = attempt(helm, ["lint", "--strict", chart, "--namespace", "nginx-mesh"]);
+    assert.equal(ended.status, 0, ended.stdout + ended.stderr);
+    assert.doesNotMatch(ended.stdout, /\[(WARNING|ERROR)\]/);
+  });
+}
+
+for (const [name, values] of Object.entries(cases)) {
+  test(`${name}: every object is one of Kubernetes, and both Helms make the same`, () => {
+    const text = render(values);
+    judge(text);
+    assert.equal(render(values, { helm: helms["helm 4"] }), text);
+  });
+}
+
+for (const [values, message] of refusals) {
+  test(`refused: ${JSON.stringify(values).slice(0, 90)}`, () => {
+    const ended = template(values);
+    assert.notEqual(ended.status, 0);
+    assert.match(ended.stderr, message);
+  });
+}
+
+test("any namespace will do, but not one of Kubernetes itself", () => {
+  const text = render({}, { namespace: "other" });
+  judge(text);
+  for (const object of objectsOf(text)) {
+    const { kind, metadata } = object;
+    const where = `${kind} ${metadata.name}`;
+    const outside = kind === "RoleBinding" && metadata.namespace === "kube-system";
+    assert.ok(metadata.namespace === "other" || metadata.namespace === undefined || outside, where);
+    // what programs are told: no namespace but this one
+    assert.doesNotMatch(
+      JSON.stringify(object),
+      /namespace=nginx-mesh|nginx-mesh\.svc|nginx-mesh:spire/,
+      where,
+    );
+  }
+  assert.match(
+    template({}, { namespace: "kube-system" }).stderr,
+    /cannot be installed into the namespace kube-system/,
+  );
+});
+
+test("the default rendering", () => {
+  const text = render({});
+  if (process.env["UPDATE_GOLDEN"] !== undefined) {
+    writeFileSync(golden, text);
+  }
+  assert.equal(text, readFileSync(golden, "utf8"));
+});
+
+test("the judge finds what is wrong", () => {
+  const wrong = (text: string): void =>
+    assert.throws(() =>
+      judge(render({}).replace(/kind: Deployment[^]*?replicas: 1/, (found) => `${found}\n${text}`)),
+    );
+  wrong("  replica: 2");
+  wrong("  minReadySeconds: soon");
+});
+
+test("the chart has the version of the package", () => {
+  const { version } = JSON.parse(readFileSync(join(checkout, "package.json"), "utf8")) as { version: string };
+  const text = readFileSync(join(chart, "Chart.yaml"), "utf8");
+  assert.match(text, new RegExp(`^version: ${version}$`, "m"));
+  assert.match(text, new RegExp(`^appVersion: ${version}$`, "m"));
+});
+
+test(`clusters before ${kubeVersion}: what they lack is not used`, () => {
+  assert.match(render({}, { kubeVersion: "1.28.0" }), /--sidecar-order=classic/);
+  assert.match(render({}, { kubeVersion: "1.29.0" }), /--sidecar-order=native/);
+  assert.match(render({}, { kubeVersion: "1.32.0" }), /resources: \[nodes\/proxy\]/);
+  assert.match(render({}, { kubeVersion: "1.33.0" }), /resources: \[nodes\/pods\]/);
+  assert.match(template({}, { kubeVersion: "1.21.0" }).stderr, /kubeVersion/);
+});
