@@ -1,8 +1,7 @@
 /** The webhook `/inject`: what becomes of a pod that is created. */
-import { annotations } from "../api/annotations.ts";
+import { annotations, isInjectionAsked, systemNamespaces } from "../api/annotations.ts";
 import { jsonPatch } from "../inject/patch.ts";
-import { injectPod, marks } from "../inject/pod.ts";
-import { systemNamespaces } from "../inject/refusal.ts";
+import { injectPod } from "../inject/pod.ts";
 import type { PodProblem } from "../inject/refusal.ts";
 import type { InjectSettings } from "../inject/settings.ts";
 import type { AdmissionRequest, Decision } from "./review.ts";
@@ -13,12 +12,6 @@ export interface InjectionWorld {
   readonly settings: () => InjectSettings;
   /** Undefined: not known yet, as of a namespace that was just made. */
   readonly namespaceLabels: (namespace: string) => Labels | undefined;
-}
-
-/** Whether a pod is to be injected: its own label wins over its namespace's; none says: no. */
-export function isInjectionAsked(podLabels: Labels, namespaceLabels: Labels): boolean {
-  const own = podLabels[annotations.autoInject];
-  return own === "enabled" || (own !== "disabled" && namespaceLabels[annotations.autoInject] === "enabled");
 }
 
 function sentence({ field, message }: PodProblem): string {
@@ -72,27 +65,4 @@ export function decideInjection(request: AdmissionRequest, world: InjectionWorld
         message: `the pod cannot have the sidecar that ${annotations.autoInject} asks for: ${result.problems.map(sentence).join("; ")}. A pod with the label ${annotations.autoInject}: disabled runs without the mesh`,
       };
   }
-}
-
-/** A pod, as far as it matters here. */
-export interface ExistingPod {
-  readonly namespace: string;
-  readonly labels: Labels;
-  readonly annotations: Labels;
-}
-
-/**
- * Pods that should have a sidecar and have none: created while the webhook was away and its failurePolicy was Ignore,
- * or before their namespace was labelled.
- */
-export function missedPods<P extends ExistingPod>(pods: readonly P[], world: InjectionWorld): readonly P[] {
-  const { meshNamespace } = world.settings();
-  return pods.filter(
-    ({ namespace, labels, annotations: notes }) =>
-      notes[marks.status] !== marks.injected &&
-      labels[marks.status] !== marks.injected &&
-      namespace !== meshNamespace &&
-      !systemNamespaces.includes(namespace) &&
-      isInjectionAsked(labels, world.namespaceLabels(namespace) ?? {}),
-  );
 }

@@ -1,12 +1,11 @@
 /** Everything that can be said against a set of manifests, without a cluster: rules, references, and the model made of them. */
-import { annotations } from "../api/annotations.ts";
+import { annotations, isInjectionAsked } from "../api/annotations.ts";
 import { identify, type MeshObject, namespaceOf } from "../api/objects.ts";
 import type { Problem } from "../api/problem.ts";
 import { createSnapshot } from "../cluster/snapshot.ts";
 import { injectObject } from "../inject/object.ts";
 import { defaultResources, type InjectSettings } from "../inject/settings.ts";
 import { buildModel } from "../model/build.ts";
-import { isInjectionAsked } from "./injection.ts";
 import { ruleProblems } from "./validation.ts";
 
 export interface Manifests {

@@ -16,6 +16,17 @@ export const annotations = {
   localRoot: "local.nginx-mesh/root",
 } as const;
 
+/** Namespaces of Kubernetes itself; a sidecar there may take the cluster down with the mesh. */
+export const systemNamespaces: readonly string[] = ["kube-system", "kube-public", "kube-node-lease"];
+
+type Labels = Readonly<Record<string, string>>;
+
+/** Whether a pod is to be injected: its own label wins over its namespace's; none says: no. */
+export function isInjectionAsked(podLabels: Labels, namespaceLabels: Labels): boolean {
+  const own = podLabels[annotations.autoInject];
+  return own === "enabled" || (own !== "disabled" && namespaceLabels[annotations.autoInject] === "enabled");
+}
+
 /** A value, or why the text is none; undefined text: undefined value. */
 export type Reading<T> = { readonly value: T | undefined } | { readonly error: string };
 

@@ -14,6 +14,7 @@ export type ProblemReason =
   | "AllWeightsZero"
   | "Cycle"
   | "NoEndpoints"
+  | "NoSidecar"
   | "Unsupported";
 
 export interface Problem {

@@ -1,5 +1,5 @@
 /** One pod, or pod template → the changes that put it into the mesh, or why it cannot be. Pure. */
-import { annotations, readPorts, type Reading } from "../api/annotations.ts";
+import { annotations, readPorts, type Reading, systemNamespaces } from "../api/annotations.ts";
 import { fieldPath } from "../api/objects.ts";
 import { ownerOf } from "../api/owner.ts";
 import { captureRules } from "./capture.ts";
@@ -14,7 +14,7 @@ import {
 import type { Operation, Path } from "./patch.ts";
 import { podView, type PodView } from "./pod-view.ts";
 import { rewriteProbes } from "./probes.ts";
-import { type PodProblem, refusalsOf, systemNamespaces } from "./refusal.ts";
+import { type PodProblem, refusalsOf } from "./refusal.ts";
 import type { InjectSettings } from "./settings.ts";
 
 export interface PodContext {

@@ -9,9 +9,6 @@ import type { InjectSettings } from "./settings.ts";
 /** A problem of a pod whose object the caller names. */
 export type PodProblem = Omit<Problem, "object">;
 
-/** Namespaces of Kubernetes itself; a sidecar there may take the cluster down with the mesh. */
-export const systemNamespaces: readonly string[] = ["kube-system", "kube-public", "kube-node-lease"];
-
 function problem(field: string, reason: ProblemReason, message: string): PodProblem {
   return { field, reason, message, severity: "error" };
 }

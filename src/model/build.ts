@@ -11,6 +11,7 @@ import { headlessRoutes, modelPod, withPorts } from "./pods.ts";
 import { serviceProtocol } from "./protocol.ts";
 import { indexByLabels, type Selection } from "./selection.ts";
 import { modelServices, serviceObjects } from "./services.ts";
+import { reportMissingSidecars } from "./missing-sidecars.ts";
 import { settingsOf, type SettingsOptions } from "./settings.ts";
 import { withRoutes } from "./splits.ts";
 import { ownerKey, targetPortIn, type Template, templatesOf } from "./templates.ts";
@@ -81,6 +82,7 @@ export function buildModel(snapshot: Snapshot, options: SettingsOptions): MeshMo
   const report: Report = (problem) => void problems.push(problem);
   reportUnsupported(snapshot, report);
   const settings = settingsOf(snapshot, options, report);
+  reportMissingSidecars(snapshot, settings, options, report);
   const objects = serviceObjects(snapshot, report);
   const templates = templatesOf(snapshot);
   const byLabels = indexByLabels(templates);
