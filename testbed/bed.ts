@@ -10,12 +10,15 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { z } from "zod";
+import { removeCgroups } from "./cgroups.ts";
 import { BedError } from "./errors.ts";
+import { makeNode } from "./node.ts";
 import { inside } from "./parts.ts";
 import { type Layout, type NodePlan, planOf, type Plan, stateRoot } from "./plan.ts";
 import { attempt, run, sleep } from "./run.ts";
+import { restoreSysctls, saveSysctls } from "./sysctls.ts";
 
 const recordSchema = z.strictObject({
   /** Process on the host whose only child is the first process of the bed's PID namespace. */
@@ -95,6 +98,7 @@ export async function makeBed(layout: Layout, wanted: Omit<BedRecord, "pid">): P
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
   const output = openSync(layout.log("bed"), "a", 0o600);
+  saveSysctls(layout);
   // tini reaps what pods leave behind
   const first = ["tini", "--", "sleep", "infinity"];
   const flags = [
@@ -174,85 +178,6 @@ async function linkToHost({ plan, layout, record, enter }: Bed): Promise<void> {
   await run(["ip", "-batch", "-"], { input: `${lines.join("\n")}\n` });
 }
 
-/** A node: its own network, mounts and host name; its folders lie where kubelet and containerd look for them. */
-async function makeNode(bed: Bed, node: NodePlan): Promise<void> {
-  const { plan, layout } = bed;
-  for (const folder of ["lib", "log", "tmp", "cni"]) {
-    mkdirSync(join(layout.node(node.name), folder), { recursive: true });
-  }
-  const own = inside.node(node.name);
-  const script = [
-    `mount --bind ${own}/lib /var/lib`,
-    `mount --bind ${own}/log /var/log`,
-    `mount --bind ${own}/tmp /tmp`,
-    "mount -t tmpfs -o mode=755 tmpfs /run",
-    "mkdir -p /run/lock /run/netns /var/lib/kubelet /var/lib/containerd",
-    // volumes that are mounted here must appear in pods
-    "mount --make-rshared /",
-    `hostname ${node.name}`,
-    "exec sleep infinity",
-  ].join("\n");
-  const start = `setsid unshare --net --mount --uts --propagation private -- sh -ec "$0" </dev/null >${inside.log(node.name)} 2>&1 & echo $! >${inside.pid(node.name)}`;
-  await run([...bed.enter(), "sh", "-ec", start, script]);
-  await untilNamed(bed, node);
-  const pid = readFileSync(layout.pid(node.name), "utf8").trim();
-  await run([...bed.enter(), "sh", "-e"], {
-    input: [
-      `ip link add ${node.name} type veth peer name eth0 netns ${pid}`,
-      `ip link set ${node.name} master nodes up`,
-    ].join("\n"),
-  });
-  await run([...bed.enter(node), "sh", "-e"], { input: nodeScript(plan, node) });
-}
-
-async function untilNamed(bed: Bed, node: NodePlan): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    const name = await attempt([...bed.enter(node), "hostname"]);
-    if (name.output.trim() === node.name) {
-      return;
-    }
-    await sleep(20);
-  }
-  throw new BedError(`the namespaces of ${node.name} were not made; see ${bed.layout.log(node.name)}`);
-}
-
-function nodeScript(plan: Plan, node: NodePlan): string {
-  const others = plan.nodes.filter((other) => other !== node);
-  return [
-    "ip link set lo up",
-    `ip addr add ${node.address}/24 dev eth0`,
-    `ip -6 addr add ${node.address6}/64 dev eth0 nodad`,
-    "ip link set eth0 up",
-    `ip route add default via ${plan.plane}`,
-    `ip -6 route add default via ${plan.plane6}`,
-    ...others.map((other) => `ip route add ${other.podRange} via ${other.address}`),
-    ...others.map((other) => `ip -6 route add ${other.podRange6} via ${other.address6}`),
-    "echo 1 > /proc/sys/net/ipv4/ip_forward",
-    "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
-  ].join("\n");
-}
-
-/** The cgroup below which each kubelet has its own. */
-export function makeCgroups(layout: Layout, nodes: readonly NodePlan[]): void {
-  for (const hierarchy of cgroupHierarchies()) {
-    for (const path of [layout.cgroup, ...nodes.map((node) => `${layout.cgroup}/${node.name}`)]) {
-      const folder = join(hierarchy, path);
-      mkdirSync(folder, { recursive: true });
-      // a new group of this hierarchy has no processors and no memory until it is told
-      for (const file of ["cpuset.cpus", "cpuset.mems"].filter((name) => existsSync(join(folder, name)))) {
-        writeFileSync(join(folder, file), readFileSync(join(dirname(folder), file)));
-      }
-    }
-  }
-}
-
-function cgroupHierarchies(): readonly string[] {
-  const lines = readFileSync("/proc/mounts", "utf8").split("\n");
-  return lines
-    .map((line) => line.split(" "))
-    .flatMap(([, path, type]) => (type?.startsWith("cgroup") && path !== undefined ? [path] : []));
-}
-
 /** Ends everything that runs in the bed and removes every trace of it, whatever state it is in. Says whether there was anything. */
 export async function removeBed(layout: Layout): Promise<boolean> {
   const found = readRecord(layout);
@@ -268,6 +193,7 @@ export async function removeBed(layout: Layout): Promise<boolean> {
   }
   await removeLinks(layout);
   removeCgroups(layout);
+  restoreSysctls(layout);
   rmSync(layout.state, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   if (dirname(layout.state) === stateRoot && readdirSync(stateRoot).length === 0) {
     rmdirSync(stateRoot);
@@ -281,22 +207,6 @@ async function removeLinks(layout: Layout): Promise<void> {
     const file = `/sys/class/net/${name}/ifalias`;
     if (existsSync(file) && readFileSync(file, "utf8").trim() === markOf(layout)) {
       await attempt(["ip", "link", "delete", name]);
-    }
-  }
-}
-
-function removeCgroups(layout: Layout): void {
-  const remove = (folder: string): void => {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (entry.isDirectory()) {
-        remove(join(folder, entry.name));
-      }
-    }
-    rmdirSync(folder);
-  };
-  for (const folder of cgroupHierarchies().map((hierarchy) => join(hierarchy, layout.cgroup))) {
-    if (existsSync(folder)) {
-      remove(folder);
     }
   }
 }

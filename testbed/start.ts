@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, writeFi
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { addons, volumeFolder, volumesPerNode } from "./addons.ts";
-import { makeBed, makeCgroups, openBed, readRecord, removeBed, type Bed } from "./bed.ts";
+import { makeBed, openBed, readRecord, removeBed, type Bed } from "./bed.ts";
+import { makeCgroups } from "./cgroups.ts";
 import { writeCertificates } from "./certificates.ts";
 import { BedError } from "./errors.ts";
 import { buildImages, type Archive } from "./images.ts";
