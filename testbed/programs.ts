@@ -116,6 +116,7 @@ async function buildModule(name: ModuleName, { source, cache, onBuild }: BuildOp
     return target;
   }
   onBuild(name);
+  removeUnfinished(join(cache, "programs"), name);
   const work = `${target}.${process.pid}`;
   mkdirSync(work, { recursive: true });
   const log = join(cache, "programs", `${name}.log`);
@@ -129,6 +130,17 @@ async function buildModule(name: ModuleName, { source, cache, onBuild }: BuildOp
     rmSync(work, { recursive: true, force: true });
   }
   return target;
+}
+
+/** Folders of builds that were interrupted: they end in the number of a process that is gone. */
+function removeUnfinished(folder: string, name: string): void {
+  const pattern = new RegExp(`^${name}-[0-9a-f]{16}\\.(\\d+)$`);
+  for (const entry of existsSync(folder) ? readdirSync(folder) : []) {
+    const pid = pattern.exec(entry)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) {
+      rmSync(join(folder, entry), { recursive: true, force: true });
+    }
+  }
 }
 
 interface Compilation {
