@@ -43,9 +43,11 @@ export function load(options: LoadOptions = {}): string {
 
 export interface Load {
   report(): Promise<LoadReport>;
-  reset(): Promise<void>;
+  /** Begins a new report; resolves with the old one when all of its requests have ended. */
+  reset(): Promise<LoadReport>;
   /**
-   * Load runs before, during and after the fault, `calm` milliseconds each side; resolves with the report of it all.
+   * Load runs before, during and after the fault, `calm` milliseconds each side; resolves with the report of it all,
+   * when all requests that were sent meanwhile have ended.
    */
   during(fault: () => Promise<unknown>, calm?: number): Promise<LoadReport>;
 }
@@ -55,15 +57,13 @@ export async function loadOf(mesh: TestMesh): Promise<Load> {
   const url = `http://${address}:${reportPort}/`;
   const load: Load = {
     report: async () => (await (await fetch(url)).json()) as LoadReport,
-    async reset() {
-      await (await fetch(url, { method: "POST" })).text();
-    },
+    reset: async () => (await (await fetch(url, { method: "POST" })).json()) as LoadReport,
     async during(fault, calm = 500) {
       await load.reset();
       await sleep(calm);
       await fault();
       await sleep(calm);
-      return await load.report();
+      return await load.reset();
     },
   };
   return load;

@@ -230,6 +230,23 @@ test("back-off: 1 s, doubled by each failed probe up to 30 s; one probe each tim
   }
 });
 
+test("a request that has met one endpoint that is down probes no other while a healthy one is there", () => {
+  for (const method of methods) {
+    const pool = createPool(method, 4);
+    refused(pool, pool.endpoints[0]!, 0);
+    refused(pool, pool.endpoints[1]!, 0);
+    for (let i = 0; i < 50; i++) {
+      // the time to probe both has come
+      const taken = take(pool, seeded(i), 0, 2 * second)!;
+      assert.ok(taken.id >= 2, `${method}: ${taken.id} is taken`);
+      release(taken);
+    }
+    refused(pool, pool.endpoints[2]!, 2 * second);
+    refused(pool, pool.endpoints[3]!, 2 * second);
+    assert.notEqual(take(pool, seeded(1), 0, 2 * second)?.id, 0, `${method}: when all are down, another one`);
+  }
+});
+
 test("a probe that is answered ends the setting aside", () => {
   const pool = createPool("round_robin", 2);
   const dead = pool.endpoints[0]!;
@@ -293,7 +310,7 @@ function steps(count: number): fc.Arbitrary<Step[]> {
 
 function mayBeTaken(pool: Pool<BalancedEndpoint>, except: number, now: number): number[] {
   const others = pool.endpoints.filter(({ id }) => id !== except);
-  const usable = others.filter(({ failures, retryAt }) => failures === 0 || now >= retryAt);
+  const usable = others.filter(({ failures, retryAt }) => failures === 0 || (except < 0 && now >= retryAt));
   const last = others.length > 0 ? others : pool.endpoints;
   return (usable.length > 0 ? usable : last).map(({ id }) => id);
 }

@@ -56,8 +56,9 @@ function score(endpoint: BalancedEndpoint, now: number): number {
   return average * (endpoint.inFlight + 1);
 }
 
-function usable(endpoint: BalancedEndpoint, now: number): boolean {
-  return endpoint.failures === 0 || now >= endpoint.retryAt;
+/** `except`: the endpoint that just failed, or -1. A request that has met one probes no other: it has waited enough. */
+function usable(endpoint: BalancedEndpoint, except: number, now: number): boolean {
+  return endpoint.failures === 0 ? endpoint.id !== except : except < 0 && now >= endpoint.retryAt;
 }
 
 /** Not by how often, or one that was away for a while would be flooded when it comes back. */
@@ -88,7 +89,7 @@ function countUsable<E extends BalancedEndpoint>(pool: Pool<E>, except: number, 
   const endpoints = pool.endpoints;
   let count = 0;
   for (let i = 0; i < endpoints.length; i++) {
-    if (endpoints[i]!.id !== except && usable(endpoints[i]!, now)) {
+    if (usable(endpoints[i]!, except, now)) {
       count = count + 1;
     }
   }
@@ -106,7 +107,7 @@ function nthUsable<E extends BalancedEndpoint>(
   let left = position;
   for (let i = 0; i < endpoints.length; i++) {
     const endpoint = endpoints[i]!;
-    if (endpoint.id !== except && usable(endpoint, now)) {
+    if (usable(endpoint, except, now)) {
       if (left === 0) {
         return endpoint;
       }
@@ -122,7 +123,7 @@ function roundRobin<E extends BalancedEndpoint>(pool: Pool<E>, except: number, n
   for (let i = 0; i < count; i++) {
     const position = (start + i) % count;
     const endpoint = pool.endpoints[position]!;
-    if (endpoint.id !== except && usable(endpoint, now)) {
+    if (usable(endpoint, except, now)) {
       pool.next = position + 1;
       return endpoint;
     }
@@ -139,11 +140,30 @@ function leastConnections<E extends BalancedEndpoint>(
   const endpoints = pool.endpoints;
   for (let i = 0; i < endpoints.length; i++) {
     const endpoint = endpoints[i]!;
-    if (endpoint.id !== except && usable(endpoint, now)) {
+    if (usable(endpoint, except, now)) {
       best = best === undefined ? endpoint : lessBusy(best, endpoint);
     }
   }
   return best;
+}
+
+/** How many can be drawn. With nothing to be skipped nobody is looked at. */
+function drawable<E extends BalancedEndpoint>(pool: Pool<E>, except: number, now: number): number {
+  return allUsable(pool, except) ? pool.endpoints.length : countUsable(pool, except, now);
+}
+
+function allUsable<E extends BalancedEndpoint>(pool: Pool<E>, except: number): boolean {
+  return pool.ailing === 0 && except < 0;
+}
+
+/** The one at this position of those that can be drawn. */
+function drawn<E extends BalancedEndpoint>(
+  pool: Pool<E>,
+  position: number,
+  except: number,
+  now: number,
+): E | undefined {
+  return allUsable(pool, except) ? pool.endpoints[position] : nthUsable(pool, position, except, now);
 }
 
 /** Draws one of those that are usable. */
@@ -153,10 +173,8 @@ function draw<E extends BalancedEndpoint>(
   except: number,
   now: number,
 ): E | undefined {
-  const healthy = pool.ailing === 0 && except < 0;
-  const count = healthy ? pool.endpoints.length : countUsable(pool, except, now);
-  const position = Math.floor(random() * count);
-  return healthy ? pool.endpoints[position] : nthUsable(pool, position, except, now);
+  const position = Math.floor(random() * drawable(pool, except, now));
+  return drawn(pool, position, except, now);
 }
 
 /** Draws two different ones of those that are usable and takes the better one. */
@@ -166,15 +184,14 @@ function drawTwo<E extends BalancedEndpoint>(
   except: number,
   now: number,
 ): E | undefined {
-  const healthy = pool.ailing === 0 && except < 0;
-  const count = healthy ? pool.endpoints.length : countUsable(pool, except, now);
+  const count = drawable(pool, except, now);
   const i = Math.floor(random() * count);
   let j = Math.floor(random() * (count - 1));
   if (j >= i) {
     j = j + 1;
   }
-  const a = healthy ? pool.endpoints[i] : nthUsable(pool, i, except, now);
-  const b = healthy ? pool.endpoints[j] : nthUsable(pool, j, except, now);
+  const a = drawn(pool, i, except, now);
+  const b = drawn(pool, j, except, now);
   if (a === undefined || b === undefined) {
     return a;
   }

@@ -6,6 +6,8 @@
 #define NGX_MESH_HTTP1_PROTOCOL  1
 #define NGX_MESH_HTTP2_PROTOCOL  2
 #define NGX_MESH_TRIES           3
+/* Answers of other sidecars, that their applications are down, come at once and use up no try: so many of them. */
+#define NGX_MESH_UNREACHABLE     5
 
 /* Shorter than the sidecars' own keepalive_timeout, so that it is the client that closes: no request meets a close. */
 #define NGX_MESH_KEEP_MESH       60000
@@ -19,6 +21,7 @@ typedef struct {
     ngx_mesh_endpoint_t   *endpoint;        /* referenced while it is set */
     ngx_int_t            (*process_header)(ngx_http_request_t *r);
     ngx_int_t            (*reinit_request)(ngx_http_request_t *r);
+    ngx_uint_t             unreachable;     /* how many applications were down */
     unsigned               interim:1;       /* an interim response may come */
     unsigned               unseen:1;        /* it was sent, but no application has seen it */
 } ngx_http_mesh_peer_t;
@@ -76,6 +79,7 @@ ngx_http_mesh_init_peer(ngx_http_request_t *r, ngx_http_upstream_srv_conf_t *us)
     pc->save_session = ngx_http_mesh_save_session;
     pc->tries = NGX_MESH_TRIES;
 
+    mp->unreachable = 0;
     mp->interim = (r->stream == NULL);
     mp->process_header = r->upstream->process_header;
     mp->reinit_request = r->upstream->reinit_request;
@@ -383,6 +387,10 @@ ngx_http_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t state)
         if (ctx->outgoing) {
             ngx_mesh_logic_failed(ctx->connection->destination, ep->id, refused);
             ctx->held = 0;
+
+            if (ctx->unreachable && mp->unreachable++ < NGX_MESH_UNREACHABLE) {
+                pc->tries++;
+            }
 
         } else {
             ctx->unreachable = refused;

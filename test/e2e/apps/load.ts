@@ -1,7 +1,7 @@
 /**
  * A client that sends GET requests at a steady rate over several kept-alive connections and remembers every failure.
- * Environment: TARGET (URL), RATE (requests a second), CONNECTIONS. Its report is at port 9000: GET /report, and
- * POST /reset begins anew.
+ * Environment: TARGET (URL), RATE (requests a second), CONNECTIONS. Its report is at port 9000: GET gives it as it is;
+ * POST begins a new one, and gives the old one when all of its requests have ended.
  */
 import { Agent, createServer, get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,6 +13,8 @@ const patience = 10_000;
 
 interface Report {
   requests: number;
+  /** Requests that have not ended yet. */
+  pending: number;
   /** Answers that were not 200, and requests without one. */
   failures: { at: number; what: string }[];
   /** Requests by the pod that answered. */
@@ -30,7 +32,7 @@ function recentPods(): string[] {
   return [...new Set(recent.map(({ pod }) => pod))].sort();
 }
 
-const fresh = (): Report => ({ requests: 0, failures: [], pods: {}, longest: 0 });
+const fresh = (): Report => ({ requests: 0, pending: 0, failures: [], pods: {}, longest: 0 });
 let report = fresh();
 
 function ask(agent: Agent): Promise<{ status: number; body: string }> {
@@ -50,6 +52,13 @@ async function once(agent: Agent): Promise<void> {
   const current = report;
   const at = Date.now();
   current.requests += 1;
+  current.pending += 1;
+  await judge(agent, current, at);
+  current.pending -= 1;
+  current.longest = Math.max(current.longest, Date.now() - at);
+}
+
+async function judge(agent: Agent, current: Report, at: number): Promise<void> {
   try {
     const { status, body } = await ask(agent);
     if (status !== 200) {
@@ -63,7 +72,6 @@ async function once(agent: Agent): Promise<void> {
     const { code, message } = error as NodeJS.ErrnoException;
     current.failures.push({ at, what: `${code ?? "error"}: ${message}` });
   }
-  current.longest = Math.max(current.longest, Date.now() - at);
 }
 
 async function connection(index: number): Promise<void> {
@@ -77,11 +85,22 @@ async function connection(index: number): Promise<void> {
   }
 }
 
+async function ended(asked: Report): Promise<void> {
+  while (asked.pending > 0) {
+    await sleep(10);
+  }
+}
+
 createServer((request, response) => {
+  const asked = report;
+  const answer = (): unknown =>
+    response.end(JSON.stringify({ ...asked, recent: recentPods(), latest: recent.slice(-8) }));
   if (request.method === "POST") {
     report = fresh();
+    void ended(asked).then(answer);
+  } else {
+    answer();
   }
-  response.end(JSON.stringify({ ...report, recent: recentPods(), latest: recent.slice(-8) }));
 }).listen(9000);
 for (let index = 0; index < connections; index += 1) {
   void connection(index);
