@@ -96,7 +96,7 @@ for (const [name, spec, result] of [
   ["a literal is the only value", z.literal("a"), { type: "string", enum: ["a"] }],
   ["a number or a string", z.union([z.int(), z.string()]), { "x-kubernetes-int-or-string": true }],
   ["a slash in a pattern", z.string().regex(/a\/b/), { type: "string", pattern: "a/b" }],
-  ["unknown fields are not forbidden", z.strictObject({}), { type: "object", properties: {} }],
+  ["unknown fields are not forbidden", z.strictObject({}), { type: "object" }],
 ] as const) {
   test(`structural: ${name}`, () => {
     assert.deepEqual(structural(object(spec), {}).spec, result);

@@ -62,12 +62,12 @@ function objectOf(from: Json, path: string, relaxed: Relaxed): Structural {
   const required = ((from["required"] as readonly string[] | undefined) ?? []).filter(
     (name) => relaxed[at(name)]?.optional !== true,
   );
+  const fields = Object.entries(properties).map(([name, value]) => [name, convert(value, at(name), relaxed)]);
+  // the API server drops an empty table, and server-side apply would find its own object changed
   return {
     type: "object",
     ...(required.length === 0 ? {} : { required }),
-    properties: Object.fromEntries(
-      Object.entries(properties).map(([name, value]) => [name, convert(value, at(name), relaxed)]),
-    ),
+    ...(fields.length === 0 ? {} : { properties: Object.fromEntries(fields) as Json }),
   };
 }
 
