@@ -107,6 +107,7 @@ export function explainNoAnswer(whom: string, error: NodeJS.ErrnoException, time
     case "ETIMEDOUT":
       return `${whom} did not answer within ${timeout / 1000} s; check the address and the network, --timeout gives it longer`;
     case "ECONNRESET":
+    case "EPROTO":
     case "EPIPE":
       return `${whom} broke the connection off (${code}); does the server in the kubeconfig speak TLS?`;
     default:

@@ -38,4 +38,6 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 // no top-level await: the single executable file is a CommonJS bundle
 void run().then((status) => {
   process.exitCode = status;
+  // a credential plugin that hangs, or a connection that nobody closes, must not keep the answer from the shell
+  setTimeout(() => process.exit(status), 200).unref();
 });

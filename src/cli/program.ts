@@ -10,6 +10,7 @@ import { localCommand } from "./local.ts";
 import { removeCommand } from "./remove.ts";
 import { servicesCommand } from "./services.ts";
 import { statusCommand } from "./status.ts";
+import { supportpkgCommand } from "./supportpkg.ts";
 import { topCommand } from "./top.ts";
 import { upgradeCommand } from "./upgrade.ts";
 import { validateCommand } from "./validate.ts";
@@ -38,6 +39,7 @@ export function createProgram(output: Output): Command {
     removeCommand(output),
     servicesCommand(output),
     statusCommand(output),
+    supportpkgCommand(output),
     topCommand(output),
     upgradeCommand(output),
     validateCommand(output),
