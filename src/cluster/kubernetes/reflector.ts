@@ -78,6 +78,9 @@ function keyOf(of: Pick<z.infer<typeof metadata>, "name" | "namespace">): string
 
 /** A sentence with what to do about it. */
 function explain(error: unknown, resource: Resource, verb: string): string {
+  if (error instanceof ApiError && error.status === 0 && error.cause instanceof Error) {
+    return `cannot reach the API server: ${error.cause.message}`;
+  }
   const what = `cannot ${verb} ${resourceName(resource)}`;
   if (error instanceof ApiError && error.status === 403) {
     return `${what}: access is denied; let the program's ServiceAccount "get", "list" and "watch" the resource "${resource.plural}" of the API group "${resource.group}"${resource.namespace === undefined ? "" : ` in the namespace ${resource.namespace}`} (${error.message})`;

@@ -80,7 +80,8 @@ export function watchCluster(options: ClusterOptions): Cluster {
     const onState = (error: string): void => {
       if (error !== (errors.get(name) ?? "")) {
         errors.set(name, error);
-        options.onErrors([...errors.values()].filter((each) => each !== ""));
+        // what is wrong with all of them alike is told once
+        options.onErrors([...new Set(errors.values())].filter((each) => each !== ""));
       }
     };
     reflectors.push(startReflector({ api, resource, project, sink: store, onState }));
