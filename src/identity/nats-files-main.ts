@@ -69,14 +69,16 @@ function readFlags(args: readonly string[]) {
   };
 }
 
-/** Process ids of all `nats-server`s that this container sees. */
-function natsServers(): number[] {
+/** Process ids of the servers that run with this configuration: `nats-server -c FILE`. */
+function natsServers(configurationFile: string): number[] {
   return readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry))
     .filter((entry) => {
       try {
         const command = readFileSync(join("/proc", entry, "cmdline"), "utf8").split("\0");
-        return command.some((word) => basename(word) === "nats-server");
+        return (
+          command.includes(configurationFile) && command.some((word) => basename(word) === "nats-server")
+        );
       } catch {
         // ended meanwhile
         return false;
@@ -85,8 +87,8 @@ function natsServers(): number[] {
     .map(Number);
 }
 
-function reload(): void {
-  const servers = natsServers();
+function reload(configurationFile: string): void {
+  const servers = natsServers(configurationFile);
   for (const server of servers) {
     try {
       process.kill(server, "SIGHUP");
@@ -137,7 +139,7 @@ function main(): void {
         log.info("the files are written");
         process.exit(0);
       }
-      reload();
+      reload(keeper.configurationFile);
     },
     onProblem: problemLog(),
   });

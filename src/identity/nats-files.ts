@@ -67,7 +67,11 @@ function followAccounts(options: ClusterNatsFilesOptions, changed: () => void) {
 }
 
 /** Writes as soon as there are both an identity and the accounts, then after each change, until closed. */
-export function keepClusterNatsFiles(options: ClusterNatsFilesOptions): { close(): void } {
+export function keepClusterNatsFiles(options: ClusterNatsFilesOptions): {
+  /** What to start the server with: `nats-server -c <configurationFile>`. */
+  readonly configurationFile: string;
+  close(): void;
+} {
   const { directory, namespace, trustDomain } = options;
   const expected = spiffeId(trustDomain, namespace, natsServiceAccount);
   const files = natsFileSet({ directory, server: { ...options.server, trustDomain, namespace } });
@@ -117,6 +121,7 @@ export function keepClusterNatsFiles(options: ClusterNatsFilesOptions): { close(
     (error) => options.onProblem("identity", error.message),
   );
   return {
+    configurationFile: files.configurationFile,
     close() {
       clearTimeout(timer);
       svid.close();

@@ -538,6 +538,7 @@ test("an API server that crashes and comes back: nothing is lost, what changed m
   assert.equal(body.configuration.version, before);
   assert.equal((await ask("a", "/healthz", 8081)).status, 200);
   await api.start();
+  await eventually("the mesh's kinds", async () => (await get(split(1)), true));
   const value = await nextValue(
     "service.shop.web",
     () => patch(split(1), { spec: split(7)["spec"] }),

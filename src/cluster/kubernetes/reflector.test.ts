@@ -16,7 +16,9 @@ const resource: Resource = {
 };
 
 function thing(name: string, version: number, value = "") {
-  return { metadata: { name, namespace: "default", resourceVersion: `${version}` }, value };
+  return {
+    metadata: { name, namespace: "default", resourceVersion: `${version}`, labels: { value } },
+  };
 }
 
 function list(version: number, items: readonly object[], next = "") {
@@ -45,7 +47,7 @@ async function follow(
   const reflector = startReflector<string>({
     api,
     resource: of,
-    project: (raw) => (raw as { value: string }).value,
+    project: (raw) => (raw as ReturnType<typeof thing>).metadata.labels.value,
     sink: {
       replace(all) {
         replaced += 1;

@@ -46,7 +46,8 @@ const watchSeconds = 240;
 /** Milliseconds beyond, after which a watch counts as dead. */
 const watchGrace = 15_000;
 
-const metadata = z.object({
+/** Loose: what else is there is for whoever reads the object. */
+const metadata = z.looseObject({
   name: z.string(),
   namespace: z.string().optional(),
   resourceVersion: z.string(),
