@@ -76,6 +76,8 @@ function sidecar(inputs: Inputs): ImageContents {
         ports.httpProbes,
         ports.httpsProbes,
       ],
+      // what is under way is finished; SIGTERM would break it off
+      stopSignal: "SIGQUIT",
     },
     layers: [
       base(inputs),

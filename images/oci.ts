@@ -15,6 +15,8 @@ export interface ImageConfig {
   readonly environment: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly exposedPorts: readonly number[];
+  /** Default: SIGTERM. */
+  readonly stopSignal?: string;
 }
 
 export interface Layer {
@@ -61,6 +63,7 @@ export function buildImage(config: ImageConfig, layers: readonly Layer[], second
     config: {
       User: config.user,
       ExposedPorts: Object.fromEntries(config.exposedPorts.map((port) => [`${port}/tcp`, {}])),
+      ...(config.stopSignal === undefined ? {} : { StopSignal: config.stopSignal }),
       Env: config.environment,
       Entrypoint: config.entrypoint,
       WorkingDir: "/",

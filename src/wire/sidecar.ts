@@ -46,8 +46,8 @@ export const environment = {
 } as const;
 
 /**
- * On port 8886. `GET` of it changes nothing, and is answered when no connection between the application and the sidecar
- * is open, or after 25 s: a container's preStop hook that lets it finish.
+ * On port 8886. `GET` of it changes nothing, and is answered when for a second no connection of the application has been
+ * open and nothing has been on the way to it, or after 25 s: a container's preStop hook that lets it finish.
  */
 export const drainPath = "/drain";
 

@@ -27,7 +27,7 @@ export interface BarePod {
   /** Of 10.66.0.0/24 and fd66::/64. */
   readonly addresses: readonly string[];
   readonly meshed?: boolean;
-  /** Application, a program of test/e2e/apps with its environment; absent: none. */
+  /** Application, a program below test/ with its environment; absent: none. */
   readonly app?: string;
   readonly env?: Readonly<Record<string, string>>;
   /** More of the sidecar's environment. */
@@ -41,7 +41,7 @@ export interface BareOptions {
   readonly services: Readonly<Record<string, readonly string[]>>;
   /** Of the Service addresses. */
   readonly serviceRanges: readonly string[];
-  /** MESH_NATS; default: the gateway's address. */
+  /** MESH_NATS; default: the gateway's address, in the family of the pod's first one. */
   readonly nats?: string;
   /** The sidecars' /etc/resolv.conf. */
   readonly resolvConf?: string;
@@ -63,6 +63,8 @@ export interface BareMesh {
   until(what: string, satisfied: () => Promise<boolean>, milliseconds?: number): Promise<void>;
   log(pod: string): string;
   restartNats(): Promise<void>;
+  /** Sends the signal to the sidecar's master and resolves when it has ended. */
+  endSidecar(pod: string, signal: NodeJS.Signals): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -166,7 +168,7 @@ function sidecarOf(pod: BarePod, number: number, folder: string, options: BareOp
     serviceAccount: pod.name,
     workload: `deployment/${pod.name}`,
     trustDomain,
-    nats: options.nats ?? `${gateway.v4}:${natsPort}`,
+    nats: options.nats ?? `${isIPv6(pod.addresses[0]!) ? `[${gateway.v6}]` : gateway.v4}:${natsPort}`,
   });
   const at = launch.args.indexOf("--tmpfs");
   const resolvConf = ["--bind", `${join(folder, "resolv.conf")}:/etc/resolv.conf`];
@@ -186,6 +188,7 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
   const numberOf = (pod: string): number => node + 1 + options.pods.findIndex(({ name }) => name === pod);
   const folder = mkdtempSync(join(tmpdir(), "bare-"));
   const children: ChildProcess[] = [];
+  const sidecars = new Map<string, ChildProcess>();
   const start = (namespace: number, launch: Launch, log: string): ChildProcess => {
     const file = openSync(join(folder, `${log}.log`), "a");
     const child = spawn(
@@ -265,10 +268,10 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
     const number = numberOf(pod.name);
     if (pod.meshed !== false) {
       identities.push(await serveIdentity(pod.name, spiffeId(trustDomain, "default", pod.name), sidecarUser));
-      start(number, sidecarOf(pod, number, folder, options), pod.name);
+      sidecars.set(pod.name, start(number, sidecarOf(pod, number, folder, options), pod.name));
     }
     if (pod.app !== undefined) {
-      const program = join(root, "test/e2e/apps", pod.app);
+      const program = join(root, "test", pod.app);
       const env = { ...environment, HOSTNAME: pod.name, LISTEN: "::", ...pod.env };
       start(number, { program: process.execPath, args: [program], environment: env }, `${pod.name}-app`);
     }
@@ -310,6 +313,12 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
     async restartNats() {
       await end(nats);
       nats = startNats();
+    },
+    async endSidecar(pod, signal) {
+      const child = sidecars.get(pod)!;
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill(signal);
+      await ended;
     },
     async stop() {
       await Promise.all(children.map(end));

@@ -5,23 +5,11 @@ import { after, afterEach, before, test, type TestContext } from "node:test";
 import { join } from "node:path";
 import { manifest } from "../e2e/workload.ts";
 import { type BareMesh, gateway, startBareMesh } from "./bare-mesh.ts";
+import { deployment } from "./manifests.ts";
 
 let mesh: BareMesh;
 const nameServer = join(import.meta.dirname, "name-server.ts");
 const fullName = "nats-server.nginx-mesh.svc.cluster.local";
-
-const deployment = (name: string): object => ({
-  apiVersion: "apps/v1",
-  kind: "Deployment",
-  metadata: { name },
-  spec: {
-    selector: { matchLabels: { app: name } },
-    template: {
-      metadata: { labels: { app: name } },
-      spec: { serviceAccountName: name, containers: [{ name, image: "x" }] },
-    },
-  },
-});
 
 function serveNames(names: Readonly<Record<string, readonly string[]>>): Promise<ChildProcess> {
   return mesh.startOnNode(process.execPath, nameServer, gateway.v4, JSON.stringify(names));

@@ -190,7 +190,7 @@ function read(nats: Nats, socket: TcpSocket): string {
 /** Writes what is queued, and a ping now and then; returns when the connection is broken. */
 function write(nats: Nats, socket: TcpSocket): void {
   let pingAt = ngx.now() + pingInterval;
-  for (;;) {
+  while (!ngx.worker.exiting()) {
     askAll(nats);
     if (ngx.now() >= pingAt) {
       if (nats.pongMissing) {

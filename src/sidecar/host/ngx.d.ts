@@ -2,7 +2,12 @@
 
 interface TcpSocket {
   settimeouts(this: TcpSocket, connect: number, send: number, read: number): void;
-  connect(this: TcpSocket, address: string): LuaMultiReturn<[number | undefined, string | undefined]>;
+  /** `port` unless the address is that of a unix socket. */
+  connect(
+    this: TcpSocket,
+    address: string,
+    port?: number,
+  ): LuaMultiReturn<[number | undefined, string | undefined]>;
   send(this: TcpSocket, data: string | string[]): LuaMultiReturn<[number | undefined, string | undefined]>;
   receive(this: TcpSocket, pattern: "*l" | number): LuaMultiReturn<[string | undefined, string | undefined]>;
   close(this: TcpSocket): void;
@@ -40,7 +45,7 @@ interface Ngx {
   readonly INFO: number;
   readonly DEBUG: number;
   readonly shared: Record<string, SharedDictionary>;
-  readonly header: Record<string, string>;
+  readonly header: Record<string, string | undefined>;
   readonly var: Record<string, string | undefined>;
   status: number;
   readonly worker: {
@@ -77,6 +82,7 @@ interface Ngx {
   say(text: string): void;
   print(text: string): void;
   exit(status: number): void;
+  unescape_uri(text: string): string;
 }
 
 declare const ngx: Ngx;
@@ -151,5 +157,7 @@ interface MeshNative {
   header(request: unknown, name: string): string | undefined;
   connections(): LuaMultiReturn<[number, number]>;
   /** Full ones that came in, full ones that went out, resumed ones that came in. */
+  /** Connections of the application, and what it handles for others. */
+  open(): LuaMultiReturn<[number, number]>;
   handshakes(): LuaMultiReturn<[number, number, number]>;
 }

@@ -87,6 +87,11 @@ ngx_http_mesh_log_handler(ngx_http_request_t *r)
         return NGX_OK;
     }
 
+    if (ctx->open) {
+        ctx->open = 0;
+        ngx_mesh_open.incoming--;
+    }
+
     now = ngx_mesh_now();
 
     if (r->err_status) {

@@ -288,6 +288,11 @@ ngx_http_mesh_incoming(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx)
         return ngx_http_mesh_refuse(r, ctx);
     }
 
+    if (!ctx->open) {
+        ctx->open = 1;
+        ngx_mesh_open.incoming++;
+    }
+
     return NGX_DECLINED;
 }
 

@@ -73,7 +73,17 @@ typedef struct {
 
     unsigned             captured:1;        /* `original` is set */
     unsigned             identified:1;      /* `peer` is set */
+    unsigned             outgoing:1;        /* counted in ngx_mesh_open.outgoing */
 } ngx_mesh_connection_t;
+
+
+/* What is open between the application and this worker. */
+typedef struct {
+    ngx_uint_t           outgoing;          /* connections of the application */
+    ngx_uint_t           incoming;          /* requests that it handles, and TCP connections to it */
+} ngx_mesh_open_t;
+
+extern ngx_mesh_open_t  ngx_mesh_open;
 
 
 /* ngx_mesh_connection.c */
@@ -168,6 +178,7 @@ typedef struct {
     unsigned                refused:1;      /* the mesh itself answered */
     unsigned                unreachable:1;  /* the application refused the connection of the last attempt */
     unsigned                gathered:1;     /* outgoing: what comes of the body at once has come */
+    unsigned                open:1;         /* counted in ngx_mesh_open.incoming */
     ngx_event_t             gather;         /* outgoing: goes on after that */
 } ngx_http_mesh_ctx_t;
 
@@ -199,6 +210,7 @@ typedef struct {
     unsigned                held:1;
     unsigned                refused:1;      /* outgoing: the other side's application refuses */
     unsigned                unrepeatable:1; /* the client has sent too much */
+    unsigned                open:1;         /* counted in ngx_mesh_open.incoming */
 } ngx_stream_mesh_ctx_t;
 
 extern ngx_module_t  ngx_http_mesh_module;

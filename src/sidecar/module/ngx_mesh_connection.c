@@ -21,6 +21,9 @@ static struct {
 } ngx_mesh_connections = { NULL, 0, 0, 0, 24 * 60 * 60 * 1000 };
 
 
+ngx_mesh_open_t  ngx_mesh_open;
+
+
 static void ngx_mesh_connection_cleanup(void *data);
 static void ngx_mesh_connection_held_handler(ngx_event_t *ev);
 
@@ -149,6 +152,10 @@ ngx_mesh_connection_cleanup(void *data)
     }
 
     ngx_mesh_connection_let_go(mc);
+
+    if (mc->outgoing) {
+        ngx_mesh_open.outgoing--;
+    }
 
     if (mc->destination != NGX_MESH_NONE || mc->edge != NGX_MESH_NONE) {
         ngx_mesh_logic_closed(mc->destination, mc->edge);

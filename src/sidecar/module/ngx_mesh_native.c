@@ -284,6 +284,17 @@ ngx_mesh_native_connections(lua_State *L)
 }
 
 
+/* open(): connections of the application, and what it handles for others; of this worker */
+static int
+ngx_mesh_native_open_count(lua_State *L)
+{
+    lua_pushinteger(L, ngx_mesh_open.outgoing);
+    lua_pushinteger(L, ngx_mesh_open.incoming);
+
+    return 2;
+}
+
+
 /* handshakes(): full incoming, full outgoing, resumed incoming; of this worker */
 static int
 ngx_mesh_native_handshakes(lua_State *L)
@@ -314,6 +325,7 @@ static const luaL_Reg  ngx_mesh_native_functions[] = {
     { "path", ngx_mesh_native_path },
     { "header", ngx_mesh_native_header },
     { "connections", ngx_mesh_native_connections },
+    { "open", ngx_mesh_native_open_count },
     { "handshakes", ngx_mesh_native_handshakes },
     { NULL, NULL }
 };

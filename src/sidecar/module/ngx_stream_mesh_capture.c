@@ -62,6 +62,8 @@ ngx_stream_mesh_outgoing(ngx_stream_session_t *s, ngx_mesh_connection_t *mc)
     }
 
     mc->server = ngx_stream_mesh_outgoing_servers[action];
+    mc->outgoing = 1;
+    ngx_mesh_open.outgoing++;
 
     return NGX_OK;
 }

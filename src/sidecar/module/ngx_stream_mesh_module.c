@@ -191,6 +191,9 @@ ngx_stream_mesh_tcp(ngx_stream_session_t *s, ngx_mesh_connection_t *mc, ngx_uint
         if (ctx->admitted < 0) {
             return NGX_STREAM_FORBIDDEN;
         }
+
+        ctx->open = 1;
+        ngx_mesh_open.incoming++;
     }
 
     ngx_stream_set_ctx(s, ctx, ngx_stream_mesh_module);
@@ -250,6 +253,10 @@ ngx_stream_mesh_log_handler(ngx_stream_session_t *s)
     }
 
     ngx_stream_mesh_end_verdict(ctx);
+
+    if (ctx->open) {
+        ngx_mesh_open.incoming--;
+    }
 
     total = ngx_mesh_now() - ctx->started;
 

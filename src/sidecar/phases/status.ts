@@ -62,6 +62,29 @@ function notReady(state: Worker): string | undefined {
   return undefined;
 }
 
+/** Seconds: of quiet, for callers to hear that the pod is ending; and until it ends all the same. */
+const quiet = 1;
+const longestDrain = 25;
+
+/** Called by `content_by_lua` for `drainPath` of src/wire/sidecar.ts. */
+export function drain(): void {
+  const started = ngx.now();
+  let busyAt = started;
+  for (;;) {
+    const [outgoing, incoming] = native.open();
+    const now = ngx.now();
+    if (outgoing + incoming > 0) {
+      busyAt = now;
+    }
+    if (now - busyAt >= quiet || now - started >= longestDrain) {
+      ngx.header["Content-Type"] = "application/json";
+      ngx.say(cjson.encode({ outgoing, incoming, seconds: now - started }) ?? "{}");
+      return;
+    }
+    ngx.sleep(0.1);
+  }
+}
+
 /** Called by `content_by_lua`. */
 export function status(): void {
   const state = worker();

@@ -248,9 +248,16 @@ export function start(): void {
           followNats(created.nats, identityReady, () => locateNats(address));
         }
       }),
-      ngx.thread.spawn(() => statisticsLoop(created)),
       ngx.thread.spawn(() => maintenanceLoop(created)),
     ];
-    ngx.thread.wait(...threads);
+    const statistics = ngx.thread.spawn(() => statisticsLoop(created));
+    ngx.thread.wait(statistics);
+    if (ngx.worker.exiting()) {
+      // the worker would wait for what they wait for
+      for (let i = 0; i < threads.length; i++) {
+        ngx.thread.kill(threads[i]!);
+      }
+      wake(created.nats);
+    }
   });
 }
