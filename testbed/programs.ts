@@ -39,7 +39,7 @@ const modules = {
       `-X ${versionPackage}.gitMajor=1 -X ${versionPackage}.gitMinor=37`,
     ].join(" "),
   },
-  coredns: { packages: ["github.com/coredns/coredns"] },
+  coredns: { packages: ["testbed/coredns"] },
   helm: { packages: ["helm.sh/helm/v3/cmd/helm"] },
   helm4: { packages: ["helm.sh/helm/v4/cmd/helm"] },
   kubeconform: { packages: ["github.com/yannh/kubeconform/cmd/kubeconform"] },
