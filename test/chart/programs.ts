@@ -10,7 +10,7 @@ export const chart = join(checkout, "charts/nginx-mesh");
 export const kubeVersion = "1.37.2";
 
 /** Folder of a module of testbed/go with its programs. */
-async function built(name: ModuleName): Promise<string> {
+export async function built(name: ModuleName): Promise<string> {
   const { folders } = await buildPrograms({
     source: join(checkout, "testbed/go"),
     cache,
@@ -37,12 +37,11 @@ export function attempt(program: string, args: readonly string[], input = ""): E
   return { status: ended.status ?? -1, stdout: ended.stdout, stderr: ended.stderr };
 }
 
-/** `api/openapi-spec/swagger.json` of the Kubernetes that the test bed builds. */
-export function swaggerFile(): string {
-  const args = ["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"];
-  const folder = execFileSync("go", args, {
+/** Folder with the source of a Go module that a module of testbed/go needs. */
+export function moduleFolder(user: string, module: string): string {
+  const folder = execFileSync("go", ["list", "-m", "-f", "{{.Dir}}", module], {
     encoding: "utf8",
-    cwd: join(checkout, "testbed/go/kubernetes"),
+    cwd: join(checkout, "testbed/go", user),
     env: {
       ...process.env,
       PATH: `${process.env["PATH"]}:/usr/local/go/bin`,
@@ -51,5 +50,10 @@ export function swaggerFile(): string {
       GOCACHE: join(cache, "go/build"),
     },
   });
-  return join(folder.trim(), "api/openapi-spec/swagger.json");
+  return folder.trim();
+}
+
+/** `api/openapi-spec/swagger.json` of the Kubernetes that the test bed builds. */
+export function swaggerFile(): string {
+  return join(moduleFolder("kubernetes", "k8s.io/kubernetes"), "api/openapi-spec/swagger.json");
 }
