@@ -25,7 +25,7 @@ function endpoint({ address, pod, port }: Endpoint): WireEndpoint {
     port,
     pod: pod.name,
     workload: pod.workload,
-    identity: pod.identity,
+    identity: pod.plainPorts.includes(port) ? "" : pod.identity,
   };
 }
 
@@ -76,6 +76,7 @@ function podAddress(pod: Pod): PodAddress {
       protocol,
       ...(headless === undefined ? {} : { headless }),
     })),
+    ...(pod.plainPorts.length === 0 ? {} : { plainPorts: pod.plainPorts }),
   };
 }
 

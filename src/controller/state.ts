@@ -33,7 +33,7 @@ function serviceView(service: Service): object {
         port: endpoint.port,
         pod: endpoint.pod.name,
         meshed: endpoint.pod.meshed,
-        mtls: endpoint.pod.identity !== "",
+        mtls: endpoint.pod.identity !== "" && !endpoint.pod.plainPorts.includes(endpoint.port),
       })),
     })),
   };

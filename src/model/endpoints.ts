@@ -57,6 +57,7 @@ function outside(service: ServiceObject, address: string): Pod {
     serviceAccount: "",
     meshed: false,
     identity: "",
+    plainPorts: [],
     ready: true,
     terminating: false,
     ports: [],

@@ -55,6 +55,8 @@ export interface Pod {
   readonly meshed: boolean;
   /** SPIFFE ID that its sidecar presents; empty: it speaks plain text, as it has no sidecar or its mode is `off`. */
   readonly identity: string;
+  /** Ports that its sidecar does not see: what comes there comes in plain text. Sorted. */
+  readonly plainPorts: readonly number[];
   readonly ready: boolean;
   readonly terminating: boolean;
   readonly ports: readonly PodPort[];

@@ -1,9 +1,17 @@
 /** Pods that run, with what their ports speak. */
+import { annotations, readPorts } from "../api/annotations.ts";
 import type { RunningPod } from "../cluster/snapshot.ts";
 import type { Protocol } from "../wire/messages.ts";
 import { spiffeId } from "../wire/sidecar.ts";
 import type { MeshSettings, Pod, PodPort, Report, Service, Workload } from "./mesh.ts";
 import { containerProtocol } from "./protocol.ts";
+
+/** By the pod's own annotation, not its workload's: its capture rules were made from that. */
+function plainPorts(running: RunningPod): readonly number[] {
+  const reading = readPorts(running.annotations[annotations.ignoreIncomingPorts]);
+  const ports = running.meshed && "value" in reading ? (reading.value ?? []) : [];
+  return [...new Set(ports)].sort((a, b) => a - b);
+}
 
 /**
  * A pod without its ports. Its mode is the workload's, which its sidecar follows too: while a changed template rolls
@@ -21,6 +29,7 @@ export function modelPod(running: RunningPod, workload: Workload | undefined, se
     serviceAccount,
     meshed,
     identity: meshed && mode !== "off" ? spiffeId(settings.trustDomain, namespace, serviceAccount) : "",
+    plainPorts: plainPorts(running),
     ready,
     terminating,
     ports: [],

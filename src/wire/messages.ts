@@ -53,6 +53,8 @@ export interface PodAddress {
   /** Whether connections *from* this address start with mesh TLS when they go to a meshed pod. */
   readonly meshed: boolean;
   readonly ports: readonly PodPort[];
+  /** Ports that clients reach past the pod's sidecar (`ignore-incoming-ports`), and so in plain text; absent: none. */
+  readonly plainPorts?: readonly number[];
 }
 
 /** A port of a pod that something is known about; other ports of the pod are TCP. */

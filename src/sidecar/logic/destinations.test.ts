@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   endpoint,
+  identityOf,
   podAddress,
   serviceAddress,
   serviceMessage,
@@ -273,6 +274,18 @@ test("own settings change modes and methods of everything at once", () => {
   assert.ok(identities.length >= 4 && identities.every((identity) => identity === ""), identities.join(" "));
   assert.equal(pod.pool.method, "random");
   assert.equal(routedTo.pool.method, "least_time", "what a Service says itself counts more");
+});
+
+test("a port that the pod's sidecar does not see is reached in plain text, and not at all in mode strict", () => {
+  const scene = createScene({ [addressKey("10.0.1.7")]: podAddress("db", { plainPorts: [9000, 9001] }) });
+  const identityAt = (port: number) => {
+    const { pool } = destinationOf(scene, "10.0.1.7", port);
+    return pool.endpoints.map((endpoint) => endpoint.identity);
+  };
+  assert.deepEqual([identityAt(80), identityAt(9001)], [[identityOf("db")], [""]]);
+  change(scene.mesh, scene.bucket, settingsKey, workloadMessage({ mtlsMode: "strict" }));
+  const plain = destinationOf(scene, "10.0.1.7", 9000);
+  assert.equal(choose(scene.mesh, plain.id, {}, -1, 0), actions.noEndpoint);
 });
 
 test("mode strict comes and goes: a pod without a sidecar is out of reach in the meantime", () => {

@@ -190,8 +190,20 @@ function podProtocol(pod: PodAddress, port: number): Protocol {
   return "tcp";
 }
 
+/** Whether the pod's sidecar does not see connections to the port. */
+function isPlain(pod: PodAddress, port: number): boolean {
+  const ports = pod.plainPorts;
+  for (let i = 0; ports !== undefined && i < ports.length; i++) {
+    if (ports[i] === port) {
+      return true;
+    }
+  }
+  return false;
+}
+
 function podEndpoint(pod: PodAddress, address: string, port: number): Endpoint {
-  return { address, port, pod: pod.name, workload: pod.workload, identity: pod.identity };
+  const identity = isPlain(pod, port) ? "" : pod.identity;
+  return { address, port, pod: pod.name, workload: pod.workload, identity };
 }
 
 /** The destination of a pod's own address. */
