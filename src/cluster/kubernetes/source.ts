@@ -122,11 +122,14 @@ export function watchCluster(options: ClusterOptions): Cluster {
     },
     references(problems) {
       const named = new Set(problems.map((problem) => problem.object));
-      return objects.flatMap(({ resource, store }) =>
+      const referencesIn = (store: Store<unknown>, all: boolean): readonly ObjectReference[] =>
         [...store.entries()]
           .map((entry) => entry.reference)
-          .filter((reference) => resource.optional || named.has(titleOf(reference))),
-      );
+          .filter((reference) => all || named.has(titleOf(reference)));
+      return [
+        ...objects.flatMap(({ resource, store }) => referencesIn(store as Store<unknown>, resource.optional)),
+        ...referencesIn(running as Store<unknown>, false),
+      ];
     },
     missing,
     close() {
