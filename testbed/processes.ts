@@ -44,6 +44,8 @@ export interface Wait {
   readonly parts: readonly Part[];
   /** Undefined when it is so, else what is missing. */
   readonly check: () => Promise<string | undefined>;
+  /** What to show when the time is over; the end of the first part's log when absent. */
+  readonly detail?: () => Promise<string>;
 }
 
 /** Waits until the check passes. Throws BedError when a part ends meanwhile or the time is over. */
@@ -63,6 +65,7 @@ export async function until(bed: Bed, wait: Wait): Promise<void> {
     await sleep(200);
   }
   const [first] = wait.parts;
-  const log = first === undefined ? "" : `\n${logEnd(bed.layout.log(first.name))}`;
-  throw new BedError(`${wait.what}: not within ${wait.seconds} s: ${missing}.${log}`);
+  const log = first === undefined ? "" : logEnd(bed.layout.log(first.name));
+  const detail = wait.detail === undefined ? log : await wait.detail();
+  throw new BedError(`${wait.what}: not within ${wait.seconds} s: ${missing}.\n${detail}`);
 }

@@ -244,6 +244,19 @@ async function startAddons(bed: Bed, programs: Programs): Promise<void> {
           "Ready",
           Math.min(2, bed.plan.nodes.length),
         ),
+      detail: async () => {
+        const inSystem = [...kubectl(bed, programs), "--namespace=kube-system"];
+        const pods = await attempt([...inSystem, "get", "pods", "--output=wide"]);
+        const logs = await attempt([
+          ...inSystem,
+          "logs",
+          "--selector=k8s-app=kube-dns",
+          "--tail=10",
+          "--prefix",
+        ]);
+        const more = bed.plan.nodes.map((node) => bed.layout.log(kubelet(node).name)).join(", ");
+        return `${pods.output}${logs.output}${logs.errors}The kubelets' logs are ${more}.`;
+      },
     });
   });
 }
