@@ -113,11 +113,16 @@ test("the init image applies capture rules", () => {
   }
 });
 
-test("the controller starts under its Node, and says what it needs", () => {
+test("the programs of the control plane start under their Node, and say what they need", () => {
   assert.match(runIn("nginx-mesh-controller", 65532, "/usr/bin/node", "--version"), /^v24\./);
-  const start = () =>
-    runIn("nginx-mesh-controller", 65532, "/usr/bin/node", "/usr/share/nginx-mesh/controller.mjs");
-  assert.throws(start, /--manifests/);
+  for (const [program, wanted] of [
+    ["controller", /--manifests/],
+    ["kubernetes-controller", /is missing/],
+    ["nats-files", /is missing/],
+  ] as const) {
+    const file = `/usr/share/nginx-mesh/${program}.mjs`;
+    assert.throws(() => runIn("nginx-mesh-controller", 65532, "/usr/bin/node", file), wanted);
+  }
 });
 
 test("building again gives the same bytes", () => {

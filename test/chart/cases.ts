@@ -22,6 +22,7 @@ export const cases: Readonly<Record<string, object>> = {
   tracing: {
     telemetry: { samplerRatio: 0.5, exporters: { otlp: { host: "collector.observability", port: 4317 } } },
   },
+  "no tracing, as Rancher's form says it": { telemetry: { exporters: { otlp: { host: "", port: 4317 } } } },
   "settings that change while it runs": {
     nginxErrorLogLevel: "debug",
     nginxLogFormat: "json",

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { cases, refusals } from "./cases.ts";
 import { attempt, chart, helms, kubeconform, kubeVersion, swaggerFile } from "./programs.ts";
-import { objectsOf, render, type Rendered, template } from "./render.ts";
+import { find, objectsOf, render, type Rendered, template } from "./render.ts";
 import { nameTemplate, writeSchemas } from "./schemas.ts";
 
 const checkout = join(import.meta.dirname, "../..");
@@ -81,9 +81,31 @@ test("any namespace will do, but not one of Kubernetes itself", () => {
   );
 });
 
+test("settings are those of the values, and no others", () => {
+  const spec = (values: object): Readonly<Record<string, unknown>> =>
+    find(objectsOf(render(values)), "MeshConfig", "nginx-mesh-config")["spec"];
+  const otlp = { host: "collector", port: 4317 };
+  assert.equal(spec({})["telemetry"], undefined);
+  assert.equal(spec(cases["no tracing, as Rancher's form says it"]!)["telemetry"], undefined);
+  assert.deepEqual(spec({ telemetry: { exporters: { otlp: { host: "collector" } } } })["telemetry"], {
+    exporters: { otlp },
+    samplerRatio: 0.01,
+  });
+  assert.deepEqual(spec({ telemetry: { samplerRatio: 0, exporters: { otlp } } })["telemetry"], {
+    exporters: { otlp },
+    samplerRatio: 0,
+  });
+  // Helm's --set makes no fractions
+  assert.deepEqual(spec({ telemetry: { samplerRatio: "0.25", exporters: { otlp } } })["telemetry"], {
+    exporters: { otlp },
+    samplerRatio: 0.25,
+  });
+  assert.equal((spec({ mtls: { mode: "off" } })["mtls"] as { mode: string }).mode, "off");
+});
+
 test("the default rendering", () => {
   const text = render({});
-  if (process.env["UPDATE_GOLDEN"] !== undefined) {
+  if (process.env["GOLDEN"] === "write") {
     writeFileSync(golden, text);
   }
   assert.equal(text, readFileSync(golden, "utf8"));

@@ -10,10 +10,13 @@
   "nginxLogFormat" .Values.nginxLogFormat
   "prometheusAddress" .Values.prometheusAddress }}
 {{- with .Values.telemetry }}
+{{- /* Rancher's form sends an empty host for none */}}
+{{- if .exporters.otlp.host }}
 {{- $otlp := dict "host" .exporters.otlp.host "port" (.exporters.otlp.port | default 4317 | int) }}
 {{- /* 0 is a ratio, too */}}
 {{- $ratio := ternary .samplerRatio 0.01 (hasKey . "samplerRatio") | float64 }}
 {{- $_ := set $settings "telemetry" (dict "exporters" (dict "otlp" $otlp) "samplerRatio" $ratio) }}
+{{- end }}
 {{- end }}
 {{- toJson $settings }}
 {{- end }}
