@@ -276,9 +276,9 @@ test("an API server that crashes, and one that hangs", async () => {
   assert.ok(errors.every((error) => error.startsWith("cannot ")));
 });
 
-test("memory is flat over tens of thousands of events and lists", async () => {
+test("memory is flat over thousands of events", async () => {
   const round = async (): Promise<number> => {
-    await inParallel(all.slice(1), change);
+    await inParallel(all.slice(1, 2000), change);
     wire.cut();
     await settled();
     return heap();
