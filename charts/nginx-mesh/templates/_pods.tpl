@@ -69,3 +69,12 @@ imagePullSecrets:
   mountPath: /run/spire/sockets
   readOnly: true
 {{- end }}
+
+{{/* A busy node takes its time; what has started is looked at less often. */}}
+{{- define "mesh.startupProbe" -}}
+startupProbe:
+  httpGet: { {{ .httpGet }} }
+  periodSeconds: 1
+  timeoutSeconds: 5
+  failureThreshold: 180
+{{- end }}
