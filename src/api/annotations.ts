@@ -4,6 +4,9 @@ import { bodySize, lbMethods, mtlsModes } from "./policies.ts";
 
 export const annotations = {
   autoInject: "injector.nsm.nginx.com/auto-inject",
+  /** Labels of a pod of NGINX Ingress Controller, with its own SVID instead of a sidecar. */
+  enableIngress: "nsm.nginx.com/enable-ingress",
+  enableEgress: "nsm.nginx.com/enable-egress",
   mtlsMode: "config.nsm.nginx.com/mtls-mode",
   clientMaxBodySize: "config.nsm.nginx.com/client-max-body-size",
   ignoreIncomingPorts: "config.nsm.nginx.com/ignore-incoming-ports",
@@ -21,8 +24,19 @@ export const systemNamespaces: readonly string[] = ["kube-system", "kube-public"
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Whether a pod is to be injected: its own label wins over its namespace's; none says: no. */
+/** Whether a pod has an SVID of its own and speaks mTLS itself: then it gets no sidecar, whatever else asks for one. */
+export function isIngressController(labels: Readonly<Record<string, unknown>>): boolean {
+  return labels[annotations.enableIngress] === "true" || labels[annotations.enableEgress] === "true";
+}
+
+/**
+ * Whether a pod is to be injected: its own label wins over its namespace's; none says: no. An ingress controller never
+ * is: it speaks for itself.
+ */
 export function isInjectionAsked(podLabels: Labels, namespaceLabels: Labels): boolean {
+  if (isIngressController(podLabels)) {
+    return false;
+  }
   const own = podLabels[annotations.autoInject];
   return own === "enabled" || (own !== "disabled" && namespaceLabels[annotations.autoInject] === "enabled");
 }
@@ -36,6 +50,19 @@ function oneOf<T extends string>(text: string | undefined, values: readonly T[])
   }
   const found = values.find((value) => value === text);
   return found === undefined ? { error: `"${text}" is not one of ${values.join(", ")}` } : { value: found };
+}
+
+/** `true` or `false`, as Kubernetes writes it. */
+export function readBoolean(text: string | undefined): Reading<boolean> {
+  switch (text) {
+    case undefined:
+      return { value: undefined };
+    case "true":
+    case "false":
+      return { value: text === "true" };
+    default:
+      return { error: `"${text}" is not true or false` };
+  }
 }
 
 export function readMtlsMode(text: string | undefined): Reading<MtlsMode> {

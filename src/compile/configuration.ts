@@ -2,9 +2,10 @@
 import { createHash } from "node:crypto";
 import { canonicalAddress } from "../model/address.ts";
 import type { Endpoint, MeshModel, Pod, Service, ServicePort, Workload } from "../model/mesh.ts";
-import { addressKey, serviceKey, workloadKey } from "../wire/keys.ts";
+import { addressKey, egressKey, serviceKey, workloadKey } from "../wire/keys.ts";
 import {
   type AddressMessage,
+  type EgressMessage,
   type Endpoint as WireEndpoint,
   type PodAddress,
   type ServiceMessage,
@@ -45,8 +46,19 @@ function servicePort(port: ServicePort): ServiceMessage["ports"][number] {
             })),
           },
         }),
+    ...(isOutside(port) ? { egress: true } : {}),
     endpoints: port.endpoints.map(endpoint),
   };
+}
+
+/** Whether requests to the port leave the mesh. Without endpoints nobody knows who will serve it. */
+function isOutside({ protocol, route, endpoints }: ServicePort): boolean {
+  return (
+    (protocol === "http" || protocol === "grpc") &&
+    route === undefined &&
+    endpoints.length > 0 &&
+    endpoints.every(({ pod }) => !pod.meshed)
+  );
 }
 
 function serviceMessage(service: Service): ServiceMessage {
@@ -71,6 +83,7 @@ function podAddress(pod: Pod): PodAddress {
     workload: pod.workload,
     identity: pod.identity,
     meshed: pod.identity !== "",
+    ...(pod.ingress === "" ? {} : { ingress: pod.ingress }),
     ports: pod.ports.map(({ port, protocol, headless }) => ({
       port,
       protocol,
@@ -96,11 +109,20 @@ function workloadMessage(workload: Workload, model: MeshModel): WorkloadMessage 
     serviceRanges: model.serviceRanges,
     ...(workload.probes.length === 0 ? {} : { probes: workload.probes }),
     statisticsInterval: model.settings.statisticsInterval,
+    ...(workload.egress ? { egress: true } : {}),
+  };
+}
+
+function egressMessage(model: MeshModel): EgressMessage {
+  return {
+    version: wireVersion,
+    endpoints: model.egress.map((each) => ({ ...endpoint(each), identity: each.identity })),
   };
 }
 
 export function compile(model: MeshModel): Configuration {
   const entries: [string, unknown][] = [
+    ...(model.egress.length === 0 ? [] : [[egressKey, egressMessage(model)] satisfies [string, unknown]]),
     ...model.workloads.map((workload): [string, unknown] => [
       workloadKey(workload.namespace, workload.kind, workload.name),
       workloadMessage(workload, model),

@@ -36,10 +36,17 @@ export interface Svid {
   readonly notAfter: Date;
 }
 
+export interface SvidRequest {
+  readonly spiffeId: string;
+  readonly ttlSeconds: number;
+  /** Beside the SPIFFE ID, for clients that verify names of hosts; default: none. */
+  readonly dnsNames?: readonly string[];
+}
+
 export interface Authority {
   readonly trustDomain: string;
   /** Throws SpiffeIdError for an ID that is not of this trust domain or names no workload. */
-  issue(request: { readonly spiffeId: string; readonly ttlSeconds: number }): Promise<Svid>;
+  issue(request: SvidRequest): Promise<Svid>;
   /** The certificates to verify against, DER, the one that signs first. */
   bundle(): readonly Uint8Array[];
   /** Calls the listener after each change of the bundle; returns how to stop that. */
@@ -84,7 +91,7 @@ class AuthorityState implements Authority {
     this.#reserved = new Map(authorities.map((authority) => [authority.certificate, authority.svidsUntil]));
   }
 
-  issue(request: { readonly spiffeId: string; readonly ttlSeconds: number }): Promise<Svid> {
+  issue(request: SvidRequest): Promise<Svid> {
     const id = parseSpiffeId(request.spiffeId);
     if (id.trustDomain !== this.trustDomain || id.segments.length === 0) {
       throw new SpiffeIdError(
@@ -178,7 +185,7 @@ class AuthorityState implements Authority {
     return writeAuthorities(this.#options.directory, this.trustDomain, stored);
   }
 
-  async #sign(request: { readonly spiffeId: string; readonly ttlSeconds: number }): Promise<Svid> {
+  async #sign(request: SvidRequest): Promise<Svid> {
     const now = this.#now();
     const authority = signingAuthority(this.#authorities, now);
     if (authority === undefined) {

@@ -95,7 +95,12 @@ export async function loadAuthority(
 /** An X509-SVID with a new P-256 key; it never outlives the authority that signs it. */
 export async function signSvid(
   authority: SigningAuthority,
-  options: { readonly spiffeId: string; readonly ttlSeconds: number; readonly now: number },
+  options: {
+    readonly spiffeId: string;
+    readonly ttlSeconds: number;
+    readonly now: number;
+    readonly dnsNames?: readonly string[];
+  },
 ): Promise<SignedSvid> {
   const keys = await generateKeys(keyParameters("ec-p256"));
   const notAfter = Math.min(
@@ -115,7 +120,7 @@ export async function signSvid(
       new BasicConstraintsExtension(false, undefined, true),
       new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
       new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-      uriName(options.spiffeId),
+      uriName(options.spiffeId, options.dnsNames),
       await SubjectKeyIdentifierExtension.create(keys.publicKey),
       await AuthorityKeyIdentifierExtension.create(authority.certificate.publicKey),
     ],
@@ -123,8 +128,11 @@ export async function signSvid(
   return { certificate: new Uint8Array(certificate.rawData), key: await exportKey(keys), notAfter };
 }
 
-function uriName(uri: string): Extension {
-  return new SubjectAlternativeNameExtension([{ type: "url", value: uri }]);
+function uriName(uri: string, dnsNames: readonly string[] = []): Extension {
+  return new SubjectAlternativeNameExtension([
+    { type: "url", value: uri },
+    ...dnsNames.map((value) => ({ type: "dns", value }) as const),
+  ]);
 }
 
 function generateKeys(parameters: KeyParameters): Promise<webcrypto.CryptoKeyPair> {

@@ -7,6 +7,8 @@ export interface SvidSourceOptions {
   readonly authority: Authority;
   readonly spiffeId: string;
   readonly ttlSeconds: number;
+  /** DNS names for the next SVID; default: none. */
+  readonly dnsNames?: () => readonly string[];
   /** Called with each SVID that replaces another, never with the first. */
   readonly onRenewed: (svid: Svid) => void;
   /** Called when an SVID cannot be issued; it is tried again. */
@@ -43,7 +45,8 @@ export function createSvidSource(options: SvidSourceOptions): SvidSource {
   };
   const issue = async (): Promise<Svid> => {
     const start = Date.now();
-    const svid = await options.authority.issue(options);
+    const { authority, spiffeId, ttlSeconds, dnsNames } = options;
+    const svid = await authority.issue({ spiffeId, ttlSeconds, dnsNames: dnsNames?.() ?? [] });
     const share = earliestRenewal + Math.random() * (latestRenewal - earliestRenewal);
     const replaced = issued !== undefined;
     issued = { svid, renewAt: start + (svid.notAfter.getTime() - start) * share };

@@ -27,6 +27,8 @@ export interface WorkloadApiOptions {
   readonly identity: string;
   readonly authority: Authority;
   readonly svidTtlSeconds: number;
+  /** DNS names for the next SVID; default: none. */
+  readonly dnsNames?: () => readonly string[];
   /** Called when an SVID cannot be issued; it is tried again. Default: a process warning. */
   readonly onError?: (error: Error) => void;
 }
@@ -63,6 +65,7 @@ export async function serveWorkloadApi(options: WorkloadApiOptions): Promise<Wor
     authority,
     spiffeId: options.identity,
     ttlSeconds: options.svidTtlSeconds,
+    ...(options.dnsNames === undefined ? {} : { dnsNames: options.dnsNames }),
     onRenewed: (svid) => sendSvid(svid, svidStreams),
     onError: options.onError ?? process.emitWarning,
   });

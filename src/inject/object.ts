@@ -1,6 +1,6 @@
 /** An object of any kind that has pods → the changes that put these into the mesh. Pure. */
 import * as z from "zod";
-import { annotations } from "../api/annotations.ts";
+import { annotations, isIngressController } from "../api/annotations.ts";
 import type { Problem } from "../api/problem.ts";
 import type { WorkloadOwner } from "./containers.ts";
 import { below, type Operation, type Path } from "./patch.ts";
@@ -50,9 +50,7 @@ const head = z.looseObject({
   metadata: z.looseObject({ name: z.string().nullish(), namespace: z.string().nullish() }).nullish(),
 });
 const labelled = z.looseObject({
-  metadata: z
-    .looseObject({ labels: z.looseObject({ [annotations.autoInject]: z.string().nullish() }).nullish() })
-    .nullish(),
+  metadata: z.looseObject({ labels: z.record(z.string(), z.unknown()).nullish() }).nullish(),
 });
 
 function fieldBelow(prefix: Path, field: string): string {
@@ -96,6 +94,16 @@ function ownerFor(
   return { kind: kind.toLowerCase(), name: name ?? "" };
 }
 
+/** Why pods with these labels get no sidecar; undefined: they do. */
+function unwanted(labels: Readonly<Record<string, unknown>>): string | undefined {
+  if (labels[annotations.autoInject] === "disabled") {
+    return `its pods are labelled ${annotations.autoInject}: disabled`;
+  }
+  return isIngressController(labels)
+    ? `its pods are ingress controllers (${annotations.enableIngress}, ${annotations.enableEgress}), which speak mTLS themselves`
+    : undefined;
+}
+
 /** Never throws. */
 export function injectObject(raw: unknown, options: ObjectOptions): ObjectInjection {
   const shape = head.safeParse(raw);
@@ -118,13 +126,9 @@ export function injectObject(raw: unknown, options: ObjectOptions): ObjectInject
     return refused(object, "metadata.name", "is missing: the workload's pods are told apart by it");
   }
   const pod = at(raw, known.pod);
-  if (labelled.safeParse(pod).data?.metadata?.labels?.[annotations.autoInject] === "disabled") {
-    return {
-      outcome: "unchanged",
-      object,
-      why: `its pods are labelled ${annotations.autoInject}: disabled`,
-      hasPods: true,
-    };
+  const why = unwanted(labelled.safeParse(pod).data?.metadata?.labels ?? {});
+  if (why !== undefined) {
+    return { outcome: "unchanged", object, why, hasPods: true };
   }
   const result = injectPod(pod, {
     ...options,

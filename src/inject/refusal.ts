@@ -1,5 +1,12 @@
 /** Why a pod cannot have a sidecar. Each check is a function from pod to problems; fields are those of the pod. */
-import { annotations, readBodySize, readDuration, readMtlsMode, readPorts } from "../api/annotations.ts";
+import {
+  annotations,
+  readBodySize,
+  readBoolean,
+  readDuration,
+  readMtlsMode,
+  readPorts,
+} from "../api/annotations.ts";
 import type { Problem, ProblemReason } from "../api/problem.ts";
 import { ports, sidecarUser } from "../wire/sidecar.ts";
 import { captureAnnotations, containerNames, volumeNames } from "./containers.ts";
@@ -117,17 +124,13 @@ function portNumbers(pod: PodView): PodProblem[] {
 /** A value that cannot be read would leave the pod with something that nobody asked for. */
 function annotationValues(pod: PodView): PodProblem[] {
   const values = pod.metadata?.annotations ?? {};
-  const egress = values[annotations.defaultEgressAllowed] ?? "false";
   const readings = [
     [annotations.mtlsMode, readMtlsMode(values[annotations.mtlsMode])],
     [annotations.clientMaxBodySize, readBodySize(values[annotations.clientMaxBodySize])],
     [annotations.ignoreIncomingPorts, readPorts(values[annotations.ignoreIncomingPorts])],
     [annotations.ignoreOutgoingPorts, readPorts(values[annotations.ignoreOutgoingPorts])],
     [annotations.tcpIdleTimeout, readDuration(values[annotations.tcpIdleTimeout])],
-    [
-      annotations.defaultEgressAllowed,
-      ["true", "false"].includes(egress) ? {} : { error: `"${egress}" is not true or false` },
-    ],
+    [annotations.defaultEgressAllowed, readBoolean(values[annotations.defaultEgressAllowed])],
   ] as const;
   const rules = Object.values(captureAnnotations).filter((key) => Object.hasOwn(values, key));
   return [

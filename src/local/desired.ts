@@ -1,7 +1,7 @@
 /** Manifests → the pods that should run. Pure. */
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
-import { annotations } from "../api/annotations.ts";
+import { annotations, isIngressController } from "../api/annotations.ts";
 import { identify, namespaceOf, type ObjectOf } from "../api/objects.ts";
 import type { PodSpec } from "../api/pod.ts";
 import type { Problem } from "../api/problem.ts";
@@ -74,7 +74,7 @@ function metadataOf(owner: Owner): { readonly labels: Labels; readonly annotatio
 
 /** The pod's label wins over the namespace's. In local mode what says nothing is meshed: that is what it is for. */
 function isMeshed(namespace: string, labels: Labels, namespaces: ReadonlyMap<string, string>): boolean {
-  if (systemNamespaces.has(namespace)) {
+  if (systemNamespaces.has(namespace) || isIngressController(labels)) {
     return false;
   }
   return (labels[annotations.autoInject] ?? namespaces.get(namespace) ?? "enabled") !== "disabled";

@@ -179,6 +179,7 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
       return;
     }
     pods.reconcile(desired);
+    pods.all().forEach((pod) => pod.checkNames());
     const snapshotParts = { objects: contents.objects, problems: [], serviceRanges: [plan.serviceRange] };
     const services = objectsOf(createSnapshot({ ...snapshotParts, pods: [], services: [] }), "Service");
     const status = statusOf({ plan, services, addressOf, pods: pods.all() });
@@ -211,6 +212,7 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
       sidecarProgram: layout.sidecar,
       environment: baseEnvironment(settings.program),
       configMaps: () => configMapsOf(contents),
+      services: () => contents.objects.filter((object) => object.kind === "Service"),
       onChange: wake,
     },
     prepare: () =>

@@ -10,6 +10,7 @@ import { sidecarLaunch } from "./launch.ts";
 import { logFile } from "./layout.ts";
 import type { PodContext } from "./pod.ts";
 import { httpGet } from "./probes.ts";
+import { serviceNames } from "./service-names.ts";
 
 export const sidecarName = "sidecar";
 
@@ -18,6 +19,8 @@ export interface Sidecar {
   readonly view: ContainerView;
   /** Resolves when it is ready for the first time, or stopped. */
   readonly settled: Promise<void>;
+  /** Services came or went: gives it another SVID when their names are not those in its own. */
+  checkNames(): void;
   /** No more questions to it; it goes on. */
   stopWatching(): void;
   stop(): Promise<void>;
@@ -41,7 +44,12 @@ async function readiness(address: string): Promise<string> {
   }
 }
 
-async function serveIdentity(desired: DesiredPod, folder: string, context: PodContext) {
+async function serveIdentity(
+  desired: DesiredPod,
+  folder: string,
+  dnsNames: () => readonly string[],
+  context: PodContext,
+) {
   // the sidecar sees only this folder, as another user
   await mkdir(folder, { recursive: true, mode: 0o755 });
   return await serveWorkloadApi({
@@ -51,6 +59,7 @@ async function serveIdentity(desired: DesiredPod, folder: string, context: PodCo
     identity: spiffeId(context.trustDomain, desired.namespace, desired.serviceAccount),
     authority: context.authority,
     svidTtlSeconds: context.svidTtlSeconds,
+    dnsNames,
   });
 }
 
@@ -84,7 +93,10 @@ export async function startSidecar(
   context: PodContext,
 ): Promise<Sidecar> {
   const identityFolder = join(place.folder, "spire");
-  const workloadApi = await serveIdentity(desired, identityFolder, context);
+  const names = (): readonly string[] => serviceNames(context.services(), desired.namespace, desired.labels);
+  let issuedFor = names();
+  const dnsNames = (): readonly string[] => (issuedFor = names());
+  const workloadApi = await serveIdentity(desired, identityFolder, dnsNames, context);
   let reason = "is starting";
   let pause = firstPause;
   let watching = true;
@@ -136,6 +148,12 @@ export async function startSidecar(
       return { name: sidecarName, state, ready: reason === "", reason, restarts, pid: inner };
     },
     settled: settled.promise,
+    checkNames() {
+      if (names().join() !== issuedFor.join()) {
+        // what fails is reported and tried again
+        workloadApi.rotateNow().catch(() => undefined);
+      }
+    },
     stopWatching,
     async stop() {
       stopWatching();

@@ -3,6 +3,7 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { annotations, readPorts } from "../api/annotations.ts";
+import type { Service } from "../api/core.ts";
 import type { Container } from "../api/pod.ts";
 import type { Authority } from "../identity/authority.ts";
 import { captureRules } from "../inject/capture.ts";
@@ -29,6 +30,7 @@ export interface PodContext {
   readonly sidecarProgram: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly configMaps: () => ConfigMaps;
+  readonly services: () => readonly Service[];
   /** Something about the pod changed. */
   readonly onChange: () => void;
 }
@@ -51,6 +53,8 @@ export interface LocalPodHandle {
   readonly reason: string;
   /** The sidecar first. */
   readonly containers: readonly PodContainerView[];
+  /** Services came or went, which its identity names. */
+  checkNames(): void;
   /** Takes its endpoint away, then ends its processes and its network. */
   stop(): Promise<void>;
 }
@@ -150,6 +154,10 @@ class LocalPod implements LocalPodHandle {
     const own = this.#containers.map(({ running, process }) => ({ ...running.view, ...process }));
     const init = this.#init === undefined ? [] : [this.#init.view];
     return this.#sidecar === undefined ? [...init, ...own] : [this.#sidecar.view, ...init, ...own];
+  }
+
+  checkNames(): void {
+    this.#sidecar?.checkNames();
   }
 
   async stop(): Promise<void> {

@@ -6,6 +6,7 @@ import type { Snapshot } from "../cluster/snapshot.ts";
 import { canonicalRange } from "./address.ts";
 import { podsByAddress, servicesByAddress } from "./addresses.ts";
 import { endpointSource, type PodPair } from "./endpoints.ts";
+import { egressEndpoints } from "./egress.ts";
 import type { MeshModel, MeshSettings, Report, Workload } from "./mesh.ts";
 import { headlessRoutes, modelPod, withPorts } from "./pods.ts";
 import { serviceProtocol } from "./protocol.ts";
@@ -105,6 +106,7 @@ export function buildModel(snapshot: Snapshot, options: SettingsOptions): MeshMo
     workloads: [...workloads.values()],
     pods: podsByAddress(pods, services, report),
     services,
+    egress: egressEndpoints(pairs, settings),
     problems: sorted(problems),
   };
 }

@@ -58,6 +58,7 @@ function outside(service: ServiceObject, address: string): Pod {
     meshed: false,
     identity: "",
     plainPorts: [],
+    ingress: "",
     ready: true,
     terminating: false,
     ports: [],

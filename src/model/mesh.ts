@@ -41,6 +41,8 @@ export interface Workload extends WorkloadReference {
   /** Sorted; each number once. */
   readonly ports: readonly PortProtocol[];
   readonly probes: readonly HttpProbe[];
+  /** HTTP to what is not of the mesh leaves through an ingress controller. */
+  readonly egress: boolean;
 }
 
 export interface Pod {
@@ -57,6 +59,8 @@ export interface Pod {
   readonly identity: string;
   /** Ports that its sidecar does not see: what comes there comes in plain text. Sorted. */
   readonly plainPorts: readonly number[];
+  /** SPIFFE ID with which it calls pods of the mesh over TLS of its own; empty: it is no ingress controller. */
+  readonly ingress: string;
   readonly ready: boolean;
   readonly terminating: boolean;
   readonly ports: readonly PodPort[];
@@ -73,6 +77,12 @@ export interface Endpoint {
   /** An address that is no pod's stands for a pod without a name. */
   readonly pod: Pod;
   readonly port: number;
+}
+
+/** A ready ingress controller that takes traffic out of the mesh. */
+export interface EgressEndpoint extends Endpoint {
+  /** SPIFFE ID. */
+  readonly identity: string;
 }
 
 export interface Service {
@@ -124,6 +134,8 @@ export interface MeshModel {
   readonly workloads: readonly Workload[];
   readonly pods: readonly Pod[];
   readonly services: readonly Service[];
+  /** Where traffic leaves the mesh; sorted by address. */
+  readonly egress: readonly EgressEndpoint[];
   readonly problems: readonly Problem[];
 }
 

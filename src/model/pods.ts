@@ -3,6 +3,7 @@ import { annotations, readPorts } from "../api/annotations.ts";
 import type { RunningPod } from "../cluster/snapshot.ts";
 import type { Protocol } from "../wire/messages.ts";
 import { spiffeId } from "../wire/sidecar.ts";
+import { ingressIdentity } from "./ingress.ts";
 import type { MeshSettings, Pod, PodPort, Report, Service, Workload } from "./mesh.ts";
 import { containerProtocol } from "./protocol.ts";
 
@@ -30,6 +31,7 @@ export function modelPod(running: RunningPod, workload: Workload | undefined, se
     meshed,
     identity: meshed && mode !== "off" ? spiffeId(settings.trustDomain, namespace, serviceAccount) : "",
     plainPorts: plainPorts(running),
+    ingress: ingressIdentity(running, settings),
     ready,
     terminating,
     ports: [],

@@ -1,5 +1,12 @@
 /** Workloads: what their sidecars need to know of themselves. */
-import { annotations, type Reading, readBodySize, readDuration, readMtlsMode } from "../api/annotations.ts";
+import {
+  annotations,
+  type Reading,
+  readBodySize,
+  readBoolean,
+  readDuration,
+  readMtlsMode,
+} from "../api/annotations.ts";
 import type { Container, Probe } from "../api/pod.ts";
 import type { HttpProbe, Protocol } from "../wire/messages.ts";
 import { spiffeId } from "../wire/sidecar.ts";
@@ -119,5 +126,12 @@ export function modelWorkload(
     tcpIdleTimeout: setting(template, annotations.tcpIdleTimeout, idle, undefined, report),
     ports: portsOf(template, claims, report),
     probes: probesOf(template),
+    egress: setting(
+      template,
+      annotations.defaultEgressAllowed,
+      readBoolean(template.annotations[annotations.defaultEgressAllowed]),
+      false,
+      report,
+    ),
   };
 }

@@ -36,6 +36,9 @@ export function serviceKey(namespace: string, name: string): string {
   return `service.${namespace}.${token(name)}`;
 }
 
+/** Key of the pods through which traffic leaves the mesh; absent: there is none. */
+export const egressKey = "egress";
+
 /** Key of a workload's own settings; `kind` in lower case, as `deployment`, or `pod` for a pod without owner. */
 export function workloadKey(namespace: string, kind: string, name: string): string {
   return `workload.${namespace}.${kind}.${token(name)}`;

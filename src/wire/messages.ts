@@ -52,6 +52,11 @@ export interface PodAddress {
   readonly identity: string;
   /** Whether connections *from* this address start with mesh TLS when they go to a meshed pod. */
   readonly meshed: boolean;
+  /**
+   * SPIFFE ID with which the pod's own TLS may come from this address, for whatever server name, as an ingress
+   * controller sends it; absent: such a connection is an application's own.
+   */
+  readonly ingress?: string;
   readonly ports: readonly PodPort[];
   /** Ports that clients reach past the pod's sidecar (`ignore-incoming-ports`), and so in plain text; absent: none. */
   readonly plainPorts?: readonly number[];
@@ -81,6 +86,8 @@ export interface ServicePort {
   readonly balancing: LbMethod;
   /** Where requests go instead of to the endpoints below; absent: to the endpoints. */
   readonly route?: Route;
+  /** HTTP or gRPC that no pod of the mesh serves: who has an egress reaches it through that. */
+  readonly egress?: true;
   /** Ready endpoints, sorted by address and port. */
   readonly endpoints: readonly Endpoint[];
 }
@@ -93,6 +100,13 @@ export interface Endpoint {
   readonly workload: WorkloadReference;
   /** SPIFFE ID that its sidecar must present; empty: reached in plain text. */
   readonly identity: string;
+}
+
+/** Value of `egress`. */
+export interface EgressMessage {
+  readonly version: number;
+  /** Ready ingress controllers that take traffic out of the mesh, over mTLS; not empty, sorted by address. */
+  readonly endpoints: readonly Endpoint[];
 }
 
 /** The first rule with a match that a request satisfies applies; a rule without matches applies to all. */
@@ -144,6 +158,8 @@ export interface WorkloadMessage {
   readonly probes?: readonly HttpProbe[];
   /** Seconds between two publications of statistics. */
   readonly statisticsInterval: number;
+  /** HTTP to what is not of the mesh goes through the endpoints of the key `egress`. */
+  readonly egress?: true;
 }
 
 /** A probe that the injector rewrote to `/PORT/PATH` of the sidecar. */

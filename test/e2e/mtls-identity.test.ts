@@ -8,17 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Authority, openAuthority, type Svid } from "../../src/identity/authority.ts";
+import { type Authority, openAuthority } from "../../src/identity/authority.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars } from "./sidecar.ts";
+import { type Pem, pemOf } from "./svids.ts";
 import { capture, hybridKeyShare, occurrences, removeCapture, resumed } from "./wire.ts";
 import { anything, anythingReady, idle, workload } from "./workload.ts";
-
-interface Pem {
-  readonly cert: string;
-  readonly key: string;
-}
 
 let mesh: TestMesh;
 let client: PodClient;
@@ -30,18 +26,6 @@ let fake: PodClient;
 let foreign: Authority;
 const folder = mkdtempSync(join(tmpdir(), "nm-authority-"));
 const svids = new Map<string, Pem | undefined>();
-
-function pem(kind: string, der: Uint8Array): string {
-  const lines = Buffer.from(der).toString("base64").replace(/.{64}/g, "$&\n");
-  return `-----BEGIN ${kind}-----\n${lines}\n-----END ${kind}-----\n`;
-}
-
-function pemOf(svid: Svid): Pem {
-  return {
-    cert: svid.certificates.map((der) => pem("CERTIFICATE", der)).join(""),
-    key: pem("PRIVATE KEY", svid.key.reveal()),
-  };
-}
 
 async function makeSvids(id: string, other: string): Promise<void> {
   const own = { trustDomain: "example.org", caKeyType: "ec-p256", caTtlSeconds: 2_592_000 } as const;

@@ -202,7 +202,7 @@ test("each inner port answers on its pod's loopback, gRPC beside HTTP", async ()
   assert.deepEqual(statuses, {
     8889: "502 unknown-service",
     8892: "502 unknown-service",
-    8894: "502 no-egress",
+    8894: "502 unknown-service",
     8902: "502 unknown-service",
     8903: "403 plain-text-refused",
     8905: "closed",

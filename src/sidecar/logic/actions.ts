@@ -10,6 +10,12 @@ export const direct = 4;
 export const refuse = 5;
 /** Incoming: look at the first bytes; added to what plain text is allowed to be, or alone when it is not allowed. */
 export const peek = 16;
+/** Incoming, times the kind of traffic of the port: whatever TLS comes is the caller's own and ends here. */
+export const ingress = 32;
+/** Outgoing: added to what else is to be done; a request of HTTP goes through the egress. */
+export const egress = 128;
+/** Silence of the other side is not waited for long: then it is neither TLS nor HTTP. */
+export const impatient = 256;
 
 /** Why there is no endpoint. */
 export const noEndpoint = -1;

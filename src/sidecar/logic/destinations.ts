@@ -2,7 +2,7 @@
  * Destinations: what an application connects to. Made when traffic first goes there, changed in place when a key
  * that they are made from changes, dropped when long unused.
  */
-import { serviceKey } from "../../wire/keys.ts";
+import { egressKey, serviceKey } from "../../wire/keys.ts";
 import type {
   Backend,
   Endpoint,
@@ -12,6 +12,7 @@ import type {
   ServiceMessage,
   ServicePort,
 } from "../../wire/messages.ts";
+import { poolOfEgress } from "./egress.ts";
 import { need, type Key } from "./keys.ts";
 import type { Destination, Mesh, MeshPool } from "./mesh.ts";
 import { dropPools, emptyPool, fillPool, findPool } from "./pools.ts";
@@ -223,6 +224,14 @@ export function podDestination(mesh: Mesh, key: Key, address: string, port: numb
   return findDestination(mesh, key.name, port, address, pool);
 }
 
+/** The destination of all requests that leave the mesh. */
+export function egressDestination(mesh: Mesh, key: Key): Destination {
+  const known = mesh.byTarget[target(egressKey, 0)];
+  return known !== undefined && !known.gone
+    ? known
+    : findDestination(mesh, egressKey, 0, "", poolOfEgress(mesh, key));
+}
+
 function refreshService(mesh: Mesh, destination: Destination, message: ServiceMessage): void {
   const port = servicePort(message, destination.port);
   if (port === undefined) {
@@ -281,6 +290,11 @@ export function refresh(mesh: Mesh, key: Key): void {
 function refreshOwn(mesh: Mesh, destination: Destination, key: Key): void {
   if (key.state !== "present") {
     leaveEmpty(mesh, destination);
+    return;
+  }
+  if (key.name === egressKey) {
+    destination.pool = poolOfEgress(mesh, key);
+    destination.gone = false;
     return;
   }
   if (isService(key.value)) {

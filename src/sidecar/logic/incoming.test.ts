@@ -15,6 +15,7 @@ const bucket = {
   [addressKey("10.0.1.2")]: podAddress("old", { meshed: false }),
   // a pod in mode off: it has no identity, and starts TLS with nobody
   [addressKey("10.0.1.3")]: podAddress("off", { meshed: false, identity: "" }),
+  [addressKey("10.0.1.4")]: podAddress("nic", { meshed: false, ingress: identityOf("nic") }),
   [addressKey("10.96.0.10")]: serviceAddress("web"),
 };
 const ports = [
@@ -25,9 +26,17 @@ const ports = [
 
 function outcome(scene: Scene, source: string, port: number): string {
   const { action, expected } = settled(scene, (waiter) => incoming(scene.mesh, source, port, waiter));
-  const plain = ["", "http", "grpc", "tcp"][action % actions.peek] ?? "?";
+  const kinds = ["", "http", "grpc", "tcp"];
+  const plain = kinds[action % actions.peek] ?? "?";
   const who = expected === undefined ? "" : expected === nobody ? "nobody" : "known";
-  const words = [plain, action >= actions.peek ? "peek" : "", who];
+  const within = Math.floor(action / actions.ingress) % 4;
+  const words = [
+    plain,
+    Math.floor(action / actions.peek) % 2 === 1 ? "peek" : "",
+    within === 0 ? "" : `tls-${kinds[within]}`,
+    action >= actions.impatient ? "impatient" : "",
+    who,
+  ];
   return words.filter((word) => word !== "").join("+");
 }
 
@@ -55,6 +64,30 @@ const table: readonly (readonly [string, string, number, string, string, string]
     "peek+nobody",
   ],
   ["pod in mode off, tcp", "10.0.1.3", 82, "tcp+nobody", "tcp+nobody", "peek+nobody"],
+  [
+    "ingress controller, http",
+    "10.0.1.4",
+    80,
+    "http+peek+tls-http+known",
+    "http+peek+tls-http+known",
+    "peek+tls-http+known",
+  ],
+  [
+    "ingress controller, grpc",
+    "10.0.1.4",
+    81,
+    "grpc+peek+tls-grpc+known",
+    "grpc+peek+tls-grpc+known",
+    "peek+tls-grpc+known",
+  ],
+  [
+    "ingress controller, tcp: the server may speak first, in plain text",
+    "10.0.1.4",
+    82,
+    "tcp+peek+tls-tcp+impatient+known",
+    "tcp+peek+tls-tcp+impatient+known",
+    "peek+tls-tcp+known",
+  ],
   ["unknown source, http", "192.0.2.1", 80, "http+peek", "http+peek", "peek"],
   ["unknown source, tcp", "192.0.2.1", 82, "tcp", "tcp", "peek"],
   ["an address of a service is no source that says something", "10.96.0.10", 82, "tcp", "tcp", "peek"],
@@ -72,6 +105,12 @@ test("the identity that is expected is the one of the source's key", () => {
   const scene = createScene(bucket, { ports });
   const admission = settled(scene, (waiter) => incoming(scene.mesh, "10.0.1.1", 80, waiter));
   assert.equal(admission.expected, identityOf("web"));
+});
+
+test("of an ingress controller exactly its own identity is expected", () => {
+  const scene = createScene(bucket, { ports });
+  const admission = settled(scene, (waiter) => incoming(scene.mesh, "10.0.1.4", 80, waiter));
+  assert.equal(admission.expected, identityOf("nic"));
 });
 
 test("the first connection waits for own settings and for the source; until its settings are known a sidecar is strict", () => {

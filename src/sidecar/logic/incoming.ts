@@ -47,6 +47,9 @@ export function incoming(mesh: Mesh, source: string, port: number, waiter: numbe
     return waiting;
   }
   const pod = sourcePod(key);
+  if (pod !== undefined && pod.ingress !== undefined) {
+    return fromIngress(mesh, pod.ingress, port);
+  }
   const expected = pod === undefined ? undefined : pod.identity === "" ? nobody : pod.identity;
   if (mtlsMode(mesh) === "strict") {
     return { action: actions.peek, expected };
@@ -60,6 +63,20 @@ export function incoming(mesh: Mesh, source: string, port: number, waiter: numbe
     return { action: plain, expected };
   }
   return { action: plain + actions.peek, expected };
+}
+
+/**
+ * An ingress controller speaks TLS with a server name of its own, or plain text. Where the server may speak first, it
+ * is given a moment only: what it sends to a TCP port is mostly plain.
+ */
+function fromIngress(mesh: Mesh, identity: string, port: number): Admission {
+  const kind = plainAction(mesh.ownPorts[port] ?? "tcp");
+  const action = actions.peek + kind * actions.ingress;
+  if (mtlsMode(mesh) === "strict") {
+    return { action, expected: identity };
+  }
+  const impatience = kind === actions.tcp ? actions.impatient : 0;
+  return { action: action + kind + impatience, expected: identity };
 }
 
 function application(mesh: Mesh, address: string, port: number): number | undefined {

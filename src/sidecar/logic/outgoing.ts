@@ -1,11 +1,12 @@
 /** Decisions about what the application sends. */
-import { addressKey, serviceKey } from "../../wire/keys.ts";
-import type { AddressMessage, PodAddress, ServiceAddress } from "../../wire/messages.ts";
+import { addressKey, egressKey, serviceKey } from "../../wire/keys.ts";
+import type { AddressMessage, PodAddress, ServiceAddress, ServiceMessage } from "../../wire/messages.ts";
 import { ports } from "../../wire/sidecar.ts";
 import * as actions from "./actions.ts";
 import { inRange } from "./address.ts";
 import { answered, refused, release, take } from "./balancer.ts";
-import { podDestination, serviceDestination } from "./destinations.ts";
+import { egressDestination, podDestination, serviceDestination, servicePort } from "./destinations.ts";
+import { hasEgress, httpPort, noEgress } from "./egress.ts";
 import { need, type Key } from "./keys.ts";
 import { mtlsMode, type Destination, type Mesh, type MeshEndpoint, type MeshPool } from "./mesh.ts";
 import { chooseBackend } from "./route.ts";
@@ -33,16 +34,60 @@ function isControlPort(port: number): boolean {
 
 /** An address that no key knows: an unknown Service, or the outside. */
 function unknownAddress(mesh: Mesh, address: string): Decision {
+  return mtlsMode(mesh) === "strict" || isServiceAddress(mesh, address) ? refusal : passing;
+}
+
+function isServiceAddress(mesh: Mesh, address: string): boolean {
   const settings = mesh.settings;
-  if (mtlsMode(mesh) === "strict") {
-    return refusal;
-  }
   for (let i = 0; settings !== undefined && i < settings.serviceRanges.length; i++) {
     if (inRange(address, settings.serviceRanges[i]!)) {
-      return refusal;
+      return true;
     }
   }
-  return passing;
+  return false;
+}
+
+/** The egress of this pod; undefined: it has none, or may do without. */
+function resolveEgress(mesh: Mesh, waiter: number): Destination | "wait" | undefined {
+  if (!hasEgress(mesh)) {
+    return undefined;
+  }
+  const key = need(mesh.keys, egressKey, waiter, mesh.world.now(), false);
+  if (key.state === "asked") {
+    return "wait";
+  }
+  return key.value !== undefined || mtlsMode(mesh) === "strict" ? egressDestination(mesh, key) : undefined;
+}
+
+function taken(destination: Destination, action: number): Decision {
+  destination.references = destination.references + 1;
+  return { action, destination: destination.id };
+}
+
+/** A connection to where no key leads: requests of HTTP go through the egress, if there is one. */
+function leaving(mesh: Mesh, address: string, port: number, waiter: number): Decision {
+  const otherwise = unknownAddress(mesh, address);
+  const egress = isServiceAddress(mesh, address) ? undefined : resolveEgress(mesh, waiter);
+  if (egress === undefined) {
+    return otherwise;
+  }
+  if (egress === "wait") {
+    mesh.world.wake();
+    return waiting;
+  }
+  const impatience = otherwise.action === actions.direct && port !== httpPort ? actions.impatient : 0;
+  return taken(egress, otherwise.action + actions.egress + impatience);
+}
+
+/** Whether nobody of the mesh serves what the destination is made from. */
+function isOutside(mesh: Mesh, destination: Destination): boolean {
+  const key = mesh.keys.byName[destination.key];
+  const message = key === undefined ? undefined : (key.value as Partial<ServiceMessage> | undefined);
+  if (message === undefined || message.name === undefined || destination.address !== "") {
+    return false;
+  }
+  const port = servicePort(message as ServiceMessage, destination.port);
+  return port !== undefined && port.egress === true;
 }
 
 function actionOf(destination: Destination): number {
@@ -116,7 +161,7 @@ export function outgoing(mesh: Mesh, address: string, port: number, waiter: numb
     return waiting;
   }
   if (key.value === undefined) {
-    return unknownAddress(mesh, address);
+    return leaving(mesh, address, port, waiter);
   }
   if ((key.value as AddressMessage).kind === "pod" && isControlPort(port)) {
     return passing;
@@ -129,8 +174,14 @@ export function outgoing(mesh: Mesh, address: string, port: number, waiter: numb
   if (destination === undefined) {
     return refusal;
   }
-  destination.references = destination.references + 1;
-  return { action: actionOf(destination), destination: destination.id };
+  const egress = isOutside(mesh, destination) ? resolveEgress(mesh, waiter) : undefined;
+  if (egress === "wait") {
+    mesh.world.wake();
+    return waiting;
+  }
+  return egress === undefined
+    ? taken(destination, actionOf(destination))
+    : taken(egress, actions.refuse + actions.egress);
 }
 
 /** The connection that `outgoing` answered with this destination is gone. */
@@ -145,7 +196,7 @@ export function outgoingClosed(mesh: Mesh, id: number): void {
 export function choose(mesh: Mesh, id: number, request: unknown, previous: number, now: number): number {
   const destination = mesh.destinations[id];
   if (destination === undefined || (destination.gone && destination.pool.endpoints.length === 0)) {
-    return actions.unknown;
+    return destination !== undefined && destination.key === egressKey ? actions.noEndpoint : actions.unknown;
   }
   let pool: MeshPool | undefined;
   if (previous >= 0) {
@@ -219,6 +270,9 @@ export function reason(mesh: Mesh, id: number, code: number): string {
   }
   if (destination === undefined) {
     return "the connection names no service of the mesh";
+  }
+  if (destination.key === egressKey) {
+    return noEgress;
   }
   if (code === actions.noEndpoint) {
     return mtlsMode(mesh) === "strict"

@@ -25,13 +25,14 @@ static ngx_conf_enum_t  ngx_http_mesh_roles[] = {
     { ngx_string("off"), NGX_MESH_OFF },
     { ngx_string("outgoing"), NGX_MESH_OUTGOING },
     { ngx_string("incoming"), NGX_MESH_INCOMING },
+    { ngx_string("egress"), NGX_MESH_EGRESS_OUTGOING },
     { ngx_null_string, 0 }
 };
 
 
 static ngx_command_t  ngx_http_mesh_commands[] = {
 
-    /* mesh outgoing | incoming: whose requests a location proxies */
+    /* mesh outgoing | incoming | egress: whose requests a location proxies */
     { ngx_string("mesh"),
       NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_enum_slot,
@@ -219,8 +220,10 @@ ngx_http_mesh_access_handler(ngx_http_request_t *r)
         }
     }
 
-    return mlcf->role == NGX_MESH_OUTGOING ? ngx_http_mesh_outgoing(r, ctx)
-                                           : ngx_http_mesh_incoming(r, ctx);
+    ctx->egress = (mlcf->role == NGX_MESH_EGRESS_OUTGOING);
+
+    return mlcf->role == NGX_MESH_INCOMING ? ngx_http_mesh_incoming(r, ctx)
+                                           : ngx_http_mesh_outgoing(r, ctx);
 }
 
 

@@ -183,7 +183,7 @@ ngx_http_mesh_process_header(ngx_http_request_t *r)
         return NGX_OK;
     }
 
-    if (mp->endpoint == NULL || mp->endpoint->identity.len == 0) {
+    if (mp->endpoint == NULL || mp->endpoint->identity.len == 0 || mp->ctx->egress) {
         return NGX_OK;
     }
 

@@ -9,6 +9,8 @@ static ngx_int_t ngx_http_mesh_client_cert_variable(ngx_http_request_t *r, ngx_h
     uintptr_t data);
 static ngx_int_t ngx_http_mesh_host_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data);
+static ngx_int_t ngx_http_mesh_egress_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    uintptr_t data);
 static ngx_int_t ngx_http_mesh_no_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 
 
@@ -19,6 +21,8 @@ static ngx_http_variable_t  ngx_http_mesh_variables[] = {
     { ngx_string("mesh_host"), NULL, ngx_http_mesh_host_variable, 0, 0, 0 },
     /* value of X-Forwarded-Client-Cert: who calls, empty for plain text */
     { ngx_string("mesh_client_cert"), NULL, ngx_http_mesh_client_cert_variable, 0, 0, 0 },
+    /* server name for the chosen egress endpoint */
+    { ngx_string("mesh_egress"), NULL, ngx_http_mesh_egress_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
     /* stands for the certificate in `listen … ssl` servers, which take it from the module */
     { ngx_string("mesh_svid"), NULL, ngx_http_mesh_no_variable, 0, 0, 0 },
       ngx_http_null_variable
@@ -120,6 +124,53 @@ ngx_http_mesh_client_cert_variable(ngx_http_request_t *r, ngx_http_variable_valu
         v->data = (u_char *) "";
         v->len = 0;
     }
+
+    return NGX_OK;
+}
+
+
+/*
+ * An ingress controller has one server that asks for a certificate, SERVICE-ACCOUNT.NAMESPACE.svc; its servers for the
+ * hosts of requests do not. The SPIFFE ID ends with /ns/NAMESPACE/sa/SERVICE-ACCOUNT.
+ */
+static ngx_int_t
+ngx_http_mesh_egress_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char               *p, *account, *namespace;
+    ngx_str_t            *id;
+    ngx_http_mesh_ctx_t  *ctx;
+    ngx_mesh_endpoint_t  *ep;
+
+    ctx = ngx_http_mesh_ctx(r);
+    ep = ctx ? ngx_mesh_endpoint(ctx->last) : NULL;
+
+    if (ep == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    id = &ep->identity;
+
+    for (account = id->data + id->len; account > id->data && account[-1] != '/'; account--) { /* void */ }
+
+    for (namespace = account - 4; namespace > id->data && namespace[-1] != '/'; namespace--) { /* void */ }
+
+    if (account - id->data < 5 || ngx_memcmp(account - 4, "/sa/", 4) != 0 || namespace <= id->data) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, id->len + sizeof("..svc"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    v->data = p;
+    v->len = ngx_sprintf(p, "%*s.%*s.svc", (size_t) (id->data + id->len - account), account,
+                         (size_t) (account - 4 - namespace), namespace) - p;
+    v->valid = 1;
+    v->no_cacheable = 1;
+    v->not_found = 0;
 
     return NGX_OK;
 }

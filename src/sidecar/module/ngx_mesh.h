@@ -25,7 +25,10 @@ enum {
     NGX_MESH_TCP = 3,
     NGX_MESH_DIRECT = 4,
     NGX_MESH_REFUSE = 5,
-    NGX_MESH_PEEK = 16                      /* incoming: a flag beside HTTP, GRPC or TCP */
+    NGX_MESH_PEEK = 16,                     /* incoming: a flag beside HTTP, GRPC or TCP */
+    NGX_MESH_INGRESS = 32,                  /* incoming: times HTTP, GRPC or TCP, the kind within the caller's own TLS */
+    NGX_MESH_EGRESS = 128,                  /* outgoing: a flag beside DIRECT or REFUSE, requests of HTTP go elsewhere */
+    NGX_MESH_IMPATIENT = 256                /* a flag beside PEEK or EGRESS: silence says no */
 };
 
 /* Answers of `choose` and `admit` that are not endpoints. */
@@ -74,6 +77,7 @@ typedef struct {
     unsigned             captured:1;        /* `original` is set */
     unsigned             identified:1;      /* `peer` is set */
     unsigned             outgoing:1;        /* counted in ngx_mesh_open.outgoing */
+    unsigned             ingress:1;         /* TLS of an ingress controller, which is no sidecar's */
 } ngx_mesh_connection_t;
 
 
@@ -115,6 +119,9 @@ ngx_int_t ngx_mesh_endpoint_keep(ngx_mesh_endpoint_t *ep, ngx_uint_t protocol, n
 
 /* ngx_mesh_hello.c */
 ngx_int_t ngx_mesh_hello_server_name(u_char *p, u_char *last, ngx_str_t *name);
+
+/* ngx_mesh_request.c */
+ngx_int_t ngx_mesh_http_request(u_char *p, u_char *last);
 
 /* ngx_mesh_native.c: functions that the logic calls */
 ngx_int_t ngx_mesh_native_preload(ngx_conf_t *cf);
@@ -159,6 +166,7 @@ typedef enum {
     NGX_MESH_OFF = 0,
     NGX_MESH_OUTGOING,                      /* stream: capture; HTTP: proxy */
     NGX_MESH_INCOMING,
+    NGX_MESH_EGRESS_OUTGOING,               /* HTTP only: to an ingress controller, which is no sidecar */
     NGX_MESH_TCP_OUTGOING,                  /* stream only, behind `pass` */
     NGX_MESH_TCP_OUTGOING_PLAIN,            /* stream only: settings for endpoints without a sidecar */
     NGX_MESH_TCP_INCOMING,
@@ -174,6 +182,7 @@ typedef struct {
     int64_t                 started;
     int64_t                 first_byte;
     unsigned                outgoing:1;
+    unsigned                egress:1;       /* outgoing: through an ingress controller */
     unsigned                held:1;         /* the logic counts this request as in flight at `endpoint` */
     unsigned                refused:1;      /* the mesh itself answered */
     unsigned                unreachable:1;  /* the application refused the connection of the last attempt */

@@ -129,7 +129,7 @@ ngx_stream_mesh_free_peer(ngx_peer_connection_t *pc, void *data, ngx_uint_t stat
         ctx->refused = 0;
     }
 
-    if (ctx->role == NGX_MESH_TCP_INCOMING && (state & NGX_PEER_FAILED)) {
+    if (ctx->role == NGX_MESH_TCP_INCOMING && (state & NGX_PEER_FAILED) && !ctx->connection->ingress) {
         ngx_stream_mesh_tell_refused(ctx->session);
     }
 

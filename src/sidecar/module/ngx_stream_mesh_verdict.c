@@ -78,7 +78,7 @@ ngx_stream_mesh_connected(ngx_peer_connection_t *pc, void *data, ngx_uint_t type
 
     if (ctx->role == NGX_MESH_TCP_INCOMING) {
 
-        if (c->ssl
+        if (c->ssl && !ctx->connection->ingress
             && ngx_stream_mesh_prepend(c->pool, &s->upstream->downstream_out, ngx_stream_mesh_taken_byte, 1)
                != NGX_OK)
         {

@@ -1,0 +1,31 @@
+/** DNS names that stand in a pod's SVID: those of its Services, by which clients that are no sidecars verify it. Pure. */
+import type { Service } from "../api/core.ts";
+import { namespaceOf } from "../api/objects.ts";
+import { clusterDomain } from "./names.ts";
+
+type Labels = Readonly<Record<string, string>>;
+
+function selects(service: Service, namespace: string, labels: Labels): boolean {
+  const wanted = Object.entries(service.spec.selector ?? {});
+  return (
+    namespaceOf(service) === namespace &&
+    service.spec.type !== "ExternalName" &&
+    wanted.length > 0 &&
+    wanted.every(([key, value]) => labels[key] === value)
+  );
+}
+
+/** Of the Services that select a pod with these labels; sorted. */
+export function serviceNames(
+  services: readonly Service[],
+  namespace: string,
+  labels: Labels,
+): readonly string[] {
+  return services
+    .filter((service) => selects(service, namespace, labels))
+    .flatMap(({ metadata: { name } }) => {
+      const base = `${name}.${namespace}`;
+      return [base, `${base}.svc`, `${base}.svc.${clusterDomain}`];
+    })
+    .sort();
+}
