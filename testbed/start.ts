@@ -222,10 +222,18 @@ async function importImages(
     const plain = archive.reference.slice(registry.length + 1);
     if (plain.startsWith("nginx-mesh-")) {
       await run([...ctr, "tag", "--force", plain, archive.reference]);
+      // a name without a registry is none to the kubelet, which would look for it at Docker's
+      await run([...ctr, "rm", plain]);
     }
+    await run([...ctr, "tag", "--force", archive.reference, publicName(plain)]);
     known[archive.reference] = digest;
     writeFileSync(file, JSON.stringify(known, undefined, 2));
   }
+}
+
+/** The name of the image where it is published: the chart's defaults work too. */
+function publicName(plain: string): string {
+  return plain.startsWith("spire-") ? `ghcr.io/spiffe/${plain}` : `docker.io/library/${plain}`;
 }
 
 async function startAddons(bed: Bed, programs: Programs): Promise<void> {
