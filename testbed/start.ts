@@ -238,7 +238,8 @@ function publicName(plain: string): string {
 
 async function startAddons(bed: Bed, programs: Programs): Promise<void> {
   await step("addons", "CoreDNS, volumes", async () => {
-    const apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+    // the server validates, too
+    const apply = ["apply", "--server-side", "--force-conflicts", "--validate=false", "-f", "-"];
     await run([...kubectl(bed, programs), ...apply], { input: addons(bed.plan) });
     await until(bed, {
       what: "CoreDNS ready",
