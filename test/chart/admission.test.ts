@@ -138,13 +138,14 @@ async function setMode(mode: string): Promise<void> {
 
 before(async () => {
   assert.ok(address !== undefined, "this machine has no address but loopback");
-  api = await startKubeApi({ args: ["--enable-aggregator-routing=true"] });
+  api = await startKubeApi({ args: ["--enable-aggregator-routing=true"], tokens: true });
   for (const [name, labels] of [
     [namespace, {}],
     ["meshed", { [label]: "enabled" }],
     ["plain", {}],
   ] as const) {
     await send("POST", "/api/v1/namespaces", { metadata: { name, labels } });
+    await send("POST", `/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: "default" } });
   }
   await makeDefinitions();
   for (const object of objectsOf(render({}))) {
@@ -239,6 +240,20 @@ for (const folder of readdirSync(golden).filter((each) => each !== "refused")) {
     }
   });
 }
+
+test("the application has the token of its service account, the mesh's containers have none", async () => {
+  const { initContainers, containers, volumes } = (await makePod())["spec"] as {
+    initContainers: { name: string; volumeMounts: { name: string; mountPath: string }[] }[];
+    containers: typeof initContainers;
+    volumes: { name: string }[];
+  };
+  const folder = "/var/run/secrets/kubernetes.io/serviceaccount";
+  const token = volumes.find(({ name }) => name.startsWith("kube-api-access"))!.name;
+  const mounted = ({ volumeMounts }: (typeof containers)[number]) =>
+    volumeMounts.filter(({ mountPath }) => mountPath === folder).map(({ name }) => name);
+  assert.deepEqual(containers.map(mounted), [[token]]);
+  assert.deepEqual(initContainers.map(mounted), [["nginx-mesh-no-token"], ["nginx-mesh-no-token"]]);
+});
 
 test("who asks, and who does not", async () => {
   assert.ok(isMeshed(await makePod({ namespace: "plain", labels: { [label]: "enabled" } })));
