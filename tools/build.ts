@@ -14,6 +14,7 @@ import {
 import { join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { parse } from "yaml";
 import { tar } from "../images/tar.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -115,7 +116,10 @@ for (const program of programs) {
   });
 }
 
-/** The form that helm reads: the chart's folder in a compressed tar archive; equal files give equal bytes. */
+/**
+ * The form that helm reads: the chart's folder in a compressed tar archive; equal files give equal bytes. Beside it the
+ * definitions of its kinds, which helm installs but does not upgrade.
+ */
 const chart = join(root, "charts/nginx-mesh");
 if (only !== "sidecar" && existsSync(chart)) {
   const files = filesBelow(chart).filter((file) => !isTest(file));
@@ -127,5 +131,8 @@ if (only !== "sidecar" && existsSync(chart)) {
       content: readFileSync(file),
     }));
     writeFileSync(join(output, "nginx-mesh-chart.tgz"), gzipSync(tar(entries, 0), { level: 9 }));
+    const kinds = files.filter((file) => file.startsWith(join(chart, "crds/")));
+    const parsed = kinds.map((file) => parse(readFileSync(file, "utf8")) as unknown);
+    writeFileSync(join(output, "nginx-mesh-crds.json"), JSON.stringify(parsed));
   });
 }

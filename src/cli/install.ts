@@ -1,5 +1,5 @@
 /** Installing and upgrading: one release of the chart, of Helm's own form, so that helm itself goes on with it. */
-import { withChart } from "./chart-file.ts";
+import { chartKindsText, withChart } from "./chart-file.ts";
 import { controllerDeployment, meshNamespaces } from "./cluster-mesh.ts";
 import { applyCrds, parseCrds } from "./crds.ts";
 import type { Values } from "./deploy-values.ts";
@@ -58,10 +58,8 @@ export async function settled(
 /** Installs, or changes what is installed: values that are not given stay as the user has set them before. */
 export async function install(installation: Installation, release: string, values: Values): Promise<number> {
   const { client, namespace, helm, output } = installation;
+  await applyCrds(client, parseCrds(chartKindsText()), output);
   return withChart(async (chart) => {
-    const timeout = Math.floor(client.left());
-    const kinds = await runHelm(helm, client.cluster, ["show", "crds", chart], { timeout });
-    await applyCrds(client, parseCrds(kinds), output);
     const flags = ["--install", "--reset-then-reuse-values", "--namespace", namespace, "--values", "-"];
     const args = ["upgrade", release, chart, ...flags, "--skip-crds", "--output", "json"];
     const printed = await runHelm(helm, client.cluster, [...args, "--timeout", seconds(client.left())], {

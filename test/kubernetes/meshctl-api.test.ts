@@ -1,0 +1,210 @@
+/** nginx-meshctl against a real API server without nodes: what it makes, finds, refuses and removes. No pod starts. */
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { helms } from "../chart/programs.ts";
+import { type KubeApi, startKubeApi } from "../fixtures/kube-api-server.ts";
+import { runMeshctl, type Ended } from "./meshctl.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "meshctl-api-"));
+const records = "/api/v1/namespaces/nginx-mesh/secrets?labelSelector=owner%3Dhelm";
+const settings = "/apis/nsm.nginx.com/v1alpha2/namespaces/nginx-mesh/meshconfigs/nginx-mesh-config";
+const hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+
+let api: KubeApi;
+let kubeconfig: string;
+
+before(async () => {
+  api = await startKubeApi();
+  kubeconfig = await api.kubeconfig();
+});
+after(async () => {
+  await api?.stop();
+  rmSync(folder, { recursive: true });
+});
+
+interface AnyObject {
+  readonly metadata: { readonly name: string; readonly labels?: Record<string, string> };
+  // oxlint-disable-next-line no-explicit-any -- of any kind; a test knows which
+  readonly [field: string]: any;
+}
+
+const read = (path: string): Promise<AnyObject> =>
+  api.admin.send({ method: "GET", path }) as Promise<AnyObject>;
+const list = async (path: string): Promise<readonly AnyObject[]> =>
+  ((await read(path)) as unknown as { items: AnyObject[] }).items;
+const change = (method: string, path: string, body: object): Promise<unknown> =>
+  api.admin.send({
+    method,
+    path,
+    body,
+    ...(method === "PATCH" ? { contentType: "application/merge-patch+json" } : {}),
+  } as never);
+const discard = (path: string): Promise<unknown> => api.admin.send({ method: "DELETE", path });
+
+const meshctl = (
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Ended> => runMeshctl(args, { KUBECONFIG: kubeconfig, ...environment });
+
+/** Without nodes nothing gets ready, so all but the end of a deployment can be seen. */
+async function deploy(helm: string, ...flags: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await meshctl(["deploy", "-t", "12s", ...flags], { HELM: helm });
+  assert.equal(status, 1, stderr);
+  assert.match(stderr, /is installed, but not ready in time:[^]*Deployment nginx-mesh-controller: 0 of 1/);
+  return stdout;
+}
+
+test("no mesh: every command says so, and what to do", async () => {
+  for (const command of ["status", "services", "config", "top", "upgrade"]) {
+    const { status, stderr } = await meshctl([command], { HELM: helms["helm 3"] });
+    assert.equal(status, 2);
+    assert.match(
+      stderr,
+      /no mesh is installed in namespace nginx-mesh of cluster "test" .*nginx-meshctl deploy/,
+    );
+  }
+  const removed = await meshctl(["remove", "-y"]);
+  assert.match(removed.stderr, /there is nothing of a mesh in namespace nginx-mesh/);
+  const version = await meshctl(["version"]);
+  assert.deepEqual([version.status, version.stdout.split("\n").length], [0, 2]);
+});
+
+test("deploy without helm, and with one that is too old", async () => {
+  const none = await meshctl(["deploy"], { PATH: folder });
+  assert.equal(none.status, 2);
+  assert.match(none.stderr, /needs helm 3\.14 or newer, and there is none in the path/);
+  const old = join(folder, "helm");
+  writeFileSync(old, "#!/bin/sh\necho v3.9.1\n", { mode: 0o755 });
+  assert.match(
+    (await meshctl(["deploy"], { HELM: old })).stderr,
+    /is helm v3\.9\.1; 3\.14 or newer is needed/,
+  );
+});
+
+test("a user who may not: which verb on which resource", async () => {
+  const config = JSON.parse(readFileSync(kubeconfig, "utf8")) as { users: [{ user: { token: string } }] };
+  config.users[0].user.token = "token-of-mesh-a-nobody";
+  const file = join(folder, "nobody");
+  writeFileSync(file, JSON.stringify(config));
+  const { status, stderr } = await meshctl(["status", "-k", file, "-n", "nginx-mesh"]);
+  assert.equal(status, 2);
+  assert.match(
+    stderr,
+    /does not allow this user to get deployments\.apps "nginx-mesh-controller" in namespace nginx-mesh/,
+  );
+  config.users[0].user.token = "wrong";
+  writeFileSync(file, JSON.stringify(config));
+  assert.match((await meshctl(["status", "-k", file])).stderr, /does not accept the credentials/);
+});
+
+for (const [name, helm] of Object.entries(helms)) {
+  test(`${name}: deploy with flags`, async () => {
+    const printed = await deploy(helm, "--mtls-mode", "strict", "--client-max-body-size", "2m");
+    assert.match(printed, /storage +off: the cluster has no default storage class/);
+    assert.match(printed, /release +nginx-mesh, revision 1/);
+    const { spec } = await read(settings);
+    assert.deepEqual([spec.mtls.mode, spec.clientMaxBodySize], ["strict", "2m"]);
+    const { metadata } = await read("/api/v1/namespaces/nginx-mesh");
+    assert.equal(metadata.labels?.["app.kubernetes.io/managed-by"], "nginx-meshctl");
+  });
+
+  test(`${name}: deploy again keeps what was given before`, async () => {
+    assert.match(await deploy(helm, "--client-max-body-size", "3m"), /revision 2/);
+    const { spec } = await read(settings);
+    assert.deepEqual([spec.mtls.mode, spec.clientMaxBodySize], ["strict", "3m"]);
+  });
+
+  test(`${name}: deploy after one that was interrupted`, async () => {
+    const [newest] = (await list(records)).toSorted(
+      (a, b) => Number(b.metadata.labels?.["version"]) - Number(a.metadata.labels?.["version"]),
+    );
+    assert.ok(newest);
+    const longAgo = String(Math.floor(Date.now() / 1000) - 60);
+    const labels = { status: "pending-upgrade", modifiedAt: longAgo };
+    await change("PATCH", `/api/v1/namespaces/nginx-mesh/secrets/${newest.metadata.name}`, {
+      metadata: { labels },
+    });
+    // and some of what it had made is missing
+    await discard("/apis/apps/v1/namespaces/nginx-mesh/deployments/nginx-mesh-controller");
+    const printed = await deploy(helm);
+    assert.match(printed, /an interrupted deployment is taken up again \(pending-upgrade\)/);
+    await read("/apis/apps/v1/namespaces/nginx-mesh/deployments/nginx-mesh-controller");
+    const { spec } = await read(settings);
+    assert.equal(spec.mtls.mode, "strict");
+  });
+
+  test(`${name}: a deployment that another has begun just now is waited for`, async () => {
+    const [newest] = (await list(records)).toSorted(
+      (a, b) => Number(b.metadata.labels?.["version"]) - Number(a.metadata.labels?.["version"]),
+    );
+    assert.ok(newest);
+    const path = `/api/v1/namespaces/nginx-mesh/secrets/${newest.metadata.name}`;
+    const now = String(Math.floor(Date.now() / 1000));
+    await change("PATCH", path, { metadata: { labels: { status: "pending-upgrade", modifiedAt: now } } });
+    const { status, stderr } = await meshctl(["deploy", "-t", "4s"], { HELM: helm });
+    assert.equal(status, 2);
+    assert.match(stderr, /another deployment of the mesh in namespace nginx-mesh is under way/);
+    await change("PATCH", path, { metadata: { labels: { status: "deployed" } } });
+  });
+
+  test(`${name}: the controller is not ready: why`, async () => {
+    const { status, stderr } = await meshctl(["status"]);
+    assert.equal(status, 2);
+    assert.match(stderr, /the controller of the mesh in namespace nginx-mesh is not ready: it has no pods/);
+  });
+
+  test(`${name}: a second mesh is refused`, async () => {
+    const { status, stderr } = await meshctl(["deploy", "-n", "elsewhere"], { HELM: helm });
+    assert.equal(status, 2);
+    assert.match(stderr, /has a mesh in namespace nginx-mesh already/);
+    const missing = await meshctl(["status", "-n", "elsewhere"]);
+    assert.match(
+      missing.stderr,
+      /no mesh is installed in namespace elsewhere .*, but in nginx-mesh: choose with --namespace/,
+    );
+  });
+
+  test(`${name}: upgrade keeps the settings, and asks first`, async () => {
+    const asked = await meshctl(["upgrade"], { HELM: helm });
+    assert.match(asked.stderr, /say --yes to go on/);
+    const { status, stdout } = await meshctl(["upgrade", "-y", "-t", "8s"], { HELM: helm });
+    assert.equal(status, 1);
+    assert.match(stdout, /CustomResourceDefinitions are up to date/);
+    assert.equal((await read(settings))["spec"].mtls.mode, "strict");
+  });
+
+  test(`${name}: remove of a mesh whose record is lost, twice`, async () => {
+    for (const { metadata } of await list(records)) {
+      await discard(`/api/v1/namespaces/nginx-mesh/secrets/${metadata.name}`);
+    }
+    await discard("/apis/apps/v1/namespaces/nginx-mesh/deployments/nginx-mesh-controller");
+    const removed = await meshctl(["remove", "-y"]);
+    assert.equal(removed.status, 0, removed.stderr);
+    assert.match(removed.stdout, /removed \d\d objects of the mesh/);
+    assert.match(removed.stdout, /kubectl delete crd trafficsplits/);
+    assert.deepEqual(await list(hooks), []);
+    const roles = await list("/apis/rbac.authorization.k8s.io/v1/clusterroles");
+    assert.deepEqual(
+      roles.filter((role) => role.metadata.name.startsWith("nginx-mesh")),
+      [],
+    );
+    const { status } = await read("/api/v1/namespaces/nginx-mesh");
+    assert.equal(status.phase, "Terminating");
+    await finalize();
+    const again = await meshctl(["remove", "-y"]);
+    assert.match(again.stderr, /there is nothing of a mesh/);
+  });
+}
+
+/** What the controller manager does when the last object of a namespace is gone; there is none here. */
+async function finalize(): Promise<void> {
+  const paths = ["secrets", "configmaps"].map((kind) => `/api/v1/namespaces/nginx-mesh/${kind}`);
+  for (const path of paths) {
+    await discard(path);
+  }
+  const namespace = await read("/api/v1/namespaces/nginx-mesh");
+  await change("PUT", "/api/v1/namespaces/nginx-mesh/finalize", { ...namespace, spec: { finalizers: [] } });
+}
