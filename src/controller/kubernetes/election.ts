@@ -159,6 +159,9 @@ export function startElection(options: ElectionOptions): Election {
     leading,
     leader: () => holder,
     async close() {
+      if (closed.signal.aborted) {
+        return;
+      }
       closed.abort();
       await running;
       if (holder === identity) {

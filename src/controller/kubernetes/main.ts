@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Admission, createAdmission } from "../../admission/admission.ts";
 import type { MeshObject } from "../../api/objects.ts";
 import { type ApiServer, openApiServer } from "../../cluster/kubernetes/api-server.ts";
@@ -32,6 +33,8 @@ const statisticsInterval = 1;
 const refusalInterval = 10_000;
 /** Milliseconds between two looks at the webhook's certificate. */
 const certificatePeriod = 30_000;
+/** Milliseconds between the signal to end and the end. */
+const drain = 3_000;
 const leaseName = "nginx-mesh-controller";
 
 const log = createLog();
@@ -206,15 +209,20 @@ async function startWebhooks(parts: Parts, cluster: Cluster, settings: InjectSet
   };
 }
 
-/** What keeps this controller from being of use. */
-function readinessOf({ state, identity }: Parts, cluster: Cluster, admission: Admission): readonly string[] {
+/**
+ * What keeps the webhooks from answering. SPIRE and NATS are none of it: while one of them is away pods are still made, and a
+ * controller that counts as not ready is asked nothing.
+ */
+function readinessOf(
+  state: ControllerState,
+  cluster: Cluster,
+  admission: Admission | undefined,
+): readonly string[] {
   const missing = cluster.missing();
   return [
     ...(missing.length === 0 ? [] : [`these are not read yet: ${missing.join(", ")}`]),
     ...(missing.length > 0 && state.error !== "" ? [state.error] : []),
-    ...(admission.ready ? [] : ["there is no certificate for the webhook yet"]),
-    ...(identity.current() === undefined ? ["the Workload API gave no identity yet"] : []),
-    ...(state.nats?.connected() === true ? [] : ["there is no connection to NATS"]),
+    ...(admission?.ready === true ? [] : ["there is no certificate for the webhook yet"]),
   ];
 }
 
@@ -224,19 +232,22 @@ async function main(): Promise<void> {
   const loop = startLoop(parts);
   state.election = () => ({ leading: loop.election.leading(), leader: loop.election.leader() });
   const settings = injectionSettings(options);
-  const webhooks = await startWebhooks(parts, loop.cluster, settings);
-  const readiness = { reasons: () => readinessOf(parts, loop.cluster, webhooks.admission) };
+  const readiness = { reasons: () => readinessOf(state, loop.cluster, webhooks?.admission) };
   const injection = { path: "/injection", answer: () => ({ status: 200, body: settings }) };
+  let webhooks: Awaited<ReturnType<typeof startWebhooks>> | undefined;
+  // first, as the kubelet asks whether the controller lives while the API server is slow
   const servers: readonly Server[] = await Promise.all([
     servePort(options.listen, ports.health, healthRoutes(readiness)),
     servePort(options.listen, ports.version, versionRoutes(version)),
     servePort(options.controlListen, ports.control, [...stateRoutes(state), injection, ...statistics.routes]),
   ]);
-  log.info({ version, namespace: options.namespace }, "the controller runs");
 
   const stop = async (): Promise<void> => {
+    await loop.election.close();
+    // the API server may ask here until it has heard that this controller goes
+    await sleep(drain);
     await loop.stop();
-    await webhooks.stop();
+    await webhooks?.stop();
     identity.close();
     servers.forEach((server) => {
       server.close();
@@ -248,6 +259,9 @@ async function main(): Promise<void> {
   };
   process.once("SIGTERM", () => void stop());
   process.once("SIGINT", () => void stop());
+
+  webhooks = await startWebhooks(parts, loop.cluster, settings);
+  log.info({ version, namespace: options.namespace }, "the controller runs");
 }
 
 main().catch((error: unknown) => {
