@@ -43,8 +43,8 @@ function outcomeOf(answer: Answer, caller: string): Outcome {
 
 /** Whether a line comes back from the echo on port 7000. */
 async function isEchoed(namespace: Namespace, from: End, to: End): Promise<boolean> {
-  const script = `{ echo hello; sleep 1; } | nc -w 3 ${to} 7000`;
-  const ended = await namespace.exec(`app=${from}`, "app", "sh", "-c", script);
+  const script = `{ echo hello; sleep 1; } | nc -w 3 server-${to} 7000`;
+  const ended = await namespace.exec(`app=client-${from}`, "app", "sh", "-c", script);
   return ended.stdout.includes("hello");
 }
 
@@ -57,13 +57,17 @@ test("modes", async (context) => {
         end === "bare"
           ? { labels: { "injector.nsm.nginx.com/auto-inject": "disabled" } }
           : { annotations: modeAnnotation(end) };
-      await namespace.apply(...app({ name: end, ...own }));
+      // a client and a server for each: a pod that calls itself has no need of either sidecar
+      await namespace.apply(
+        ...app({ name: `client-${end}`, ...own }),
+        ...app({ name: `server-${end}`, ...own }),
+      );
     }
-    await namespace.ready(...ends.map((end) => `deployment/${end}`));
+    await namespace.ready(...ends.flatMap((end) => [`deployment/client-${end}`, `deployment/server-${end}`]));
     for (const [from, to, expected] of table) {
       await context.test(`${from} to ${to}: ${expected}`, async () => {
-        const answer = await get(namespace, `app=${from}`, `http://${to}/`);
-        assert.equal(outcomeOf(answer, identity(namespace.name, from)), expected);
+        const answer = await get(namespace, `app=client-${from}`, `http://server-${to}/`);
+        assert.equal(outcomeOf(answer, identity(namespace.name, `client-${from}`)), expected);
         assert.equal(await isEchoed(namespace, from, to), !expected.startsWith("refused"), "TCP");
       });
     }

@@ -125,8 +125,10 @@ test("a sidecar holds no token, no root and no way to either", async () => {
     assert.equal(container.securityContext.readOnlyRootFilesystem, true);
     assert.equal(container.securityContext.allowPrivilegeEscalation, false);
     assert.deepEqual(container.securityContext.capabilities.drop, ["ALL"]);
-    const mounts = (container.volumeMounts as { mountPath: string }[]).map(({ mountPath }) => mountPath);
-    assert.ok(!mounts.some((path) => path.startsWith("/var/run/secrets")), mounts.join(" "));
+    const mounted = new Set((container.volumeMounts as { name: string }[]).map(({ name }) => name));
+    const volumes = (spec.volumes as { name: string }[]).filter(({ name }) => mounted.has(name));
+    assert.doesNotMatch(JSON.stringify(volumes), /serviceAccountToken|secret/i);
+    assert.match(JSON.stringify(spec.volumes), /serviceAccountToken/, "the application keeps its own");
   });
 });
 
