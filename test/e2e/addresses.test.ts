@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
-import { showSidecars } from "./sidecar.ts";
+import { showSidecars, sidecarStatus } from "./sidecar.ts";
 import { anything, anythingReady, idle, manifest, service, workload } from "./workload.ts";
 
 let mesh: TestMesh;
@@ -111,6 +111,12 @@ test("a port of a pod that nothing declares is TCP, encrypted too", async () => 
   assert.equal(undeclared, true);
   const answer = await client.run((tools, host) => tools.raw(host, 9999, {}), address);
   assert.equal(answer.text, "undeclared");
+  const { destinations } = await sidecarStatus(await mesh.pod("client"));
+  const undeclaredPort = destinations?.find(({ destination }) => destination.endsWith(" port 9999"));
+  assert.deepEqual(
+    undeclaredPort?.endpoints?.map(({ mtls }) => mtls),
+    [true],
+  );
 });
 
 test("several Services on one pod port, and one Service with several ports", async () => {

@@ -41,21 +41,39 @@ async function text(...args: readonly string[]): Promise<string> {
 test("status, services and config: as text and as JSON", async () => {
   assert.match(await text("status"), /Pods\s+3 of 3 ready, 3 in the mesh/);
   assert.equal(((await json("status")) as { ok: boolean }).ok, true);
-  const services = await text("services");
-  assert.match(services, /web/);
+  assert.match(await text("services"), /^default\/web +80 +http +10\.\S+ +8080 +web-\S+/m);
   const listed = (await json("services")) as { name: string; ports: { upstreams: object[] }[] }[];
   assert.equal(listed.find(({ name }) => name === "web")?.ports[0]?.upstreams.length, 2);
-  const config = JSON.parse(await text("config")) as object;
-  assert.match(JSON.stringify(config), /"service\.default\.web"/);
-  assert.doesNotMatch(JSON.stringify(config), /PRIVATE KEY/);
+  const config = await text("config");
+  assert.match(JSON.stringify(JSON.parse(config)), /"service\.default\.web":.*"pod":"web-.*"pod":"web-/);
+  assert.doesNotMatch(config, /PRIVATE KEY/);
 });
 
+interface Top {
+  readonly resources: readonly {
+    readonly resource: { readonly name: string };
+    readonly incoming?: { readonly success: number; readonly failure: number };
+  }[];
+}
+
 test("top: kinds, one kind, one resource, as text and as JSON", async () => {
-  await sleep(3_000);
-  assert.match(await text("-n", "default", "top"), /load/);
-  assert.match(await text("-n", "default", "top", "deployments"), /web.*\d/);
-  assert.match(await text("-n", "default", "top", "deployments/web"), /load|web/);
-  assert.match(JSON.stringify(await json("-n", "default", "top", "deployments")), /web/);
+  const received = async (): Promise<number> => {
+    const { resources } = (await json("-n", "default", "top", "deployments")) as Top;
+    const web = resources.find(({ resource }) => resource.name === "web");
+    assert.equal(web?.incoming?.failure ?? 0, 0);
+    return web?.incoming?.success ?? 0;
+  };
+  const end = Date.now() + 10_000;
+  while ((await received()) < 50) {
+    assert.ok(Date.now() < end, "no requests in 10 s");
+    await sleep(100);
+  }
+  const row = /^web +100\.00% +\d+/m;
+  assert.match(await text("-n", "default", "top"), row);
+  assert.match(await text("-n", "default", "top", "deployments"), row);
+  assert.match(await text("-n", "default", "top", "pods"), /^web-\S+ +100\.00% +\d+/m);
+  const edge = /^ +From +load +100\.00% +\S+ms +\S+ms +\S+ms +\d+/m;
+  assert.match(await text("-n", "default", "top", "deployments/web"), edge);
   assert.match(await text("top", "deployments/missing"), /No traffic of deployments missing/);
   const { status, stderr } = await mesh.meshctl("top", "horses");
   assert.equal(status, 2);
