@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
-import { showSidecars, sidecarStatus } from "./sidecar.ts";
+import { type DestinationStatus, showSidecars, sidecarStatus } from "./sidecar.ts";
 import { anything, anythingReady, idle, manifest, service, workload } from "./workload.ts";
 
 let mesh: TestMesh;
@@ -128,27 +128,25 @@ for (const [kind, count] of [
   });
 }
 
-test("a changed weight applies to the next request, on connections that are open", async () => {
-  const change = async (weights: Readonly<Record<string, number>>): Promise<void> => {
-    mesh.write("split.yaml", manifest(split("root", weights)));
-    const end = Date.now() + 5000;
-    const positive = Object.entries(weights).filter(([, weight]) => weight > 0);
-    const wanted = JSON.stringify(positive.map(([name, weight]) => [`default/${name}`, weight]));
-    for (;;) {
-      const { destinations } = await sidecarStatus(await mesh.pod("client"));
-      const root = destinations?.filter((entry) => entry.destination.includes("/root port")) ?? [];
-      if (
-        root.length > 0 &&
-        root.every(
-          (entry) =>
-            JSON.stringify(entry.backends?.map(({ service: name, weight }) => [name, weight])) === wanted,
-        )
-      ) {
-        return;
-      }
-      assert.ok(Date.now() < end, `weights ${wanted} are not in force: ${JSON.stringify(root)}`);
+/** Changes the weights; resolves when the client's sidecar has them. */
+async function change(weights: Readonly<Record<string, number>>): Promise<void> {
+  mesh.write("split.yaml", manifest(split("root", weights)));
+  const end = Date.now() + 5000;
+  const positive = Object.entries(weights).filter(([, weight]) => weight > 0);
+  const wanted = JSON.stringify(positive.map(([name, weight]) => [`default/${name}`, weight]));
+  const inForce = ({ backends }: DestinationStatus): boolean =>
+    JSON.stringify(backends?.map(({ service: name, weight }) => [name, weight])) === wanted;
+  for (;;) {
+    const { destinations } = await sidecarStatus(await mesh.pod("client"));
+    const root = destinations?.filter((entry) => entry.destination.includes("/root port")) ?? [];
+    if (root.length > 0 && root.every(inForce)) {
+      return;
     }
-  };
+    assert.ok(Date.now() < end, `weights ${wanted} are not in force: ${JSON.stringify(root)}`);
+  }
+}
+
+test("a changed weight applies to the next request, on connections that are open", async () => {
   for (const [kind, count] of [
     ["http", 60],
     ["grpc", 60],
@@ -190,23 +188,26 @@ test("matches: path, method and header decide; what matches none goes to the roo
 });
 
 test("one connection of a client sees the change: keep-alive", async () => {
-  const running = client.run(async (tools) => {
-    const agent = new tools.http.Agent({ keepAlive: true, maxSockets: 1 });
-    const seen = new Set<string>();
-    for (let i = 0; i < 100 && !seen.has("v2"); i += 1) {
-      seen.add(
-        String((await tools.get("http://matched/", { agent })).headers["served-by"]).replace(/-.*/, ""),
-      );
-      await tools.timers.setTimeout(50);
-    }
-    agent.destroy();
-    return [...seen];
-  }, 0);
-  mesh.write(
-    "matched.yaml",
-    manifest(service("matched", { app: "v1" }, anything), group, split("matched", { v2: 1 })),
-  );
-  assert.deepEqual(await running, ["v1", "v2"]);
+  /** Asks over the same connection until the version answers, up to `times`; resolves with all that answered. */
+  const until = (version: string, times: number): Promise<string[]> =>
+    client.run(
+      async (tools, given) => {
+        const kept = globalThis as { agent?: InstanceType<typeof tools.http.Agent> };
+        kept.agent ??= new tools.http.Agent({ keepAlive: true, maxSockets: 1 });
+        const seen = new Set<string>();
+        for (let i = 0; i < given.times && !seen.has(given.version); i += 1) {
+          const { headers } = await tools.get("http://matched/", { agent: kept.agent });
+          seen.add(String(headers["served-by"]).replace(/-.*/, ""));
+          await tools.timers.setTimeout(50);
+        }
+        return [...seen];
+      },
+      { version, times },
+    );
+  assert.deepEqual(await until("v1", 1), ["v1"]);
+  const changed = split("matched", { v2: 1 });
+  mesh.write("matched.yaml", manifest(service("matched", { app: "v1" }, anything), group, changed));
+  assert.ok((await until("v2", 100)).includes("v2"));
 });
 
 test("a headless root Service is split too", async () => {
@@ -220,6 +221,7 @@ test("a headless root Service is split too", async () => {
 });
 
 test("without the split, traffic goes to the root Service's own endpoints again", async () => {
+  await change({ v1: 0, v2: 100 });
   mesh.write("split.yaml", undefined);
   await client.run((tools) => tools.timers.setTimeout(500), 0);
   assertShare(await served("http", "root", 200), "v1", 0.5);

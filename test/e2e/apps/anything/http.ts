@@ -12,7 +12,7 @@ function describe(request: IncomingMessage, response: ServerResponse): void {
   request.on("data", (chunk: Buffer) => (size += chunk.length));
   request.on("end", () => {
     const { method, url, httpVersion, rawHeaders, headers, rawTrailers } = request;
-    const { remoteAddress } = request.socket;
+    const { remoteAddress, remotePort } = request.socket;
     response.setHeader("content-type", "application/json");
     response.end(
       JSON.stringify({
@@ -26,6 +26,7 @@ function describe(request: IncomingMessage, response: ServerResponse): void {
         bytes: size,
         connections,
         remoteAddress,
+        remotePort,
       }),
     );
   });
