@@ -1,6 +1,6 @@
 /** Edges as the sidecars of both ends count them → flows from a party to a party, each request in one of them. */
 import { token } from "../wire/keys.ts";
-import type { Protocol, WorkloadReference } from "../wire/messages.ts";
+import { externalKind, type Protocol, type WorkloadReference } from "../wire/messages.ts";
 import type { EdgeWindow, Sender } from "./window.ts";
 
 /** One end of a flow, as far as it is known. */
@@ -10,7 +10,7 @@ export interface Party {
   readonly workload?: WorkloadReference;
   readonly pod?: string;
   readonly serviceAccount?: string;
-  /** `namespace/name` of a Service of which no endpoint could be chosen. */
+  /** `namespace/name` of a Service whose endpoint is no pod, or of which none could be chosen. */
   readonly service?: string;
 }
 
@@ -49,7 +49,7 @@ function meeting(source: Party, destination: Party): string {
 function sentFlow(window: EdgeWindow): Flow {
   const { workload, service, pod } = window.edge;
   const destination: Party =
-    workload === undefined
+    workload === undefined || workload.kind === externalKind
       ? {
           namespace: service?.split("/")[0] ?? "",
           ...(service === undefined || service === "" ? {} : { service }),

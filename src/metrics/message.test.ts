@@ -4,6 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 
 import { statisticsSubject } from "../wire/keys.ts";
+import { externalKind } from "../wire/messages.ts";
 import { emptyHistogram } from "./histogram.ts";
 import { parseStatistics } from "./message.ts";
 
@@ -47,6 +48,12 @@ test("a service account with dots is a token of the subject", () => {
   const dotted = statisticsSubject("shop", "web.v1", "web-1.a");
   const parsed = parseStatistics(dotted, bytes({ ...good, pod: "web-1.a" }));
   assert.ok("message" in parsed);
+});
+
+test("a workload may be of any kind, and an endpoint without a pod", () => {
+  const outside = { ...edge, workload: { namespace: "shop", kind: externalKind, name: "database" }, pod: "" };
+  const message = { ...good, workload: { ...good.workload, kind: "rollout" }, edges: [outside] };
+  assert.deepEqual(parseStatistics(subject, bytes(message)), { message, serviceAccount: "web" });
 });
 
 const refused: readonly (readonly [string, string, unknown])[] = [

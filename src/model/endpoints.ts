@@ -2,6 +2,7 @@
 import type { Service as ServiceObject, ServicePort as ServicePortObject } from "../api/core.ts";
 import { namespaceOf } from "../api/objects.ts";
 import type { EndpointSlice, RunningPod, Snapshot } from "../cluster/snapshot.ts";
+import { externalKind } from "../wire/messages.ts";
 import type { Endpoint, Pod } from "./mesh.ts";
 import type { Labelled } from "./selection.ts";
 
@@ -53,7 +54,7 @@ function outside(service: ServiceObject, address: string): Pod {
     name: "",
     address,
     otherAddresses: [],
-    workload: { namespace, kind: "external", name: service.metadata.name },
+    workload: { namespace, kind: externalKind, name: service.metadata.name },
     serviceAccount: "",
     meshed: false,
     identity: "",

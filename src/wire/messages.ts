@@ -30,6 +30,9 @@ export interface WorkloadReference {
   readonly name: string;
 }
 
+/** `kind` of the workload of an endpoint that is no pod; its name is that of the Service. */
+export const externalKind = "external";
+
 /** Value of `address.…`: what listens at an address of the cluster. */
 export type AddressMessage = ServiceAddress | PodAddress;
 
