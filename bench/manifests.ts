@@ -27,7 +27,8 @@ export function workload({ name, replicas, command }: Workload): string {
         replicas,
         selector: { matchLabels: { app: name } },
         template: {
-          metadata: { labels: { app: name } },
+          // as in the native configuration that it is compared with
+          metadata: { labels: { app: name }, annotations: { "config.nginx-mesh/access-log": "false" } },
           spec: {
             serviceAccountName: name,
             terminationGracePeriodSeconds: 1,

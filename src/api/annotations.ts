@@ -15,6 +15,8 @@ export const annotations = {
   lbMethod: "config.nsm.nginx.com/lb-method",
   /** Not of NSM: after which a TCP connection without traffic is closed. */
   tcpIdleTimeout: "config.nginx-mesh/tcp-idle-timeout",
+  /** Not of NSM: `true` or `false`, whether the sidecar writes a line for each request and TCP connection. */
+  accessLog: "config.nginx-mesh/access-log",
   /** Local mode: folder that is the root file system of the pod's processes. */
   localRoot: "local.nginx-mesh/root",
 } as const;

@@ -104,6 +104,7 @@ function workloadMessage(workload: Workload, model: MeshModel): WorkloadMessage 
     ...(workload.tcpIdleTimeout === undefined ? {} : { tcpIdleTimeout: workload.tcpIdleTimeout }),
     logLevel: model.settings.logLevel,
     logFormat: model.settings.logFormat,
+    accessLog: workload.accessLog,
     balancing: model.settings.balancing,
     ports: workload.ports,
     serviceRanges: model.serviceRanges,

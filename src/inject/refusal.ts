@@ -129,6 +129,7 @@ function annotationValues(pod: PodView): PodProblem[] {
     [annotations.clientMaxBodySize, readBodySize(values[annotations.clientMaxBodySize])],
     [annotations.ignoreIncomingPorts, readPorts(values[annotations.ignoreIncomingPorts])],
     [annotations.ignoreOutgoingPorts, readPorts(values[annotations.ignoreOutgoingPorts])],
+    [annotations.accessLog, readBoolean(values[annotations.accessLog])],
     [annotations.tcpIdleTimeout, readDuration(values[annotations.tcpIdleTimeout])],
     [annotations.defaultEgressAllowed, readBoolean(values[annotations.defaultEgressAllowed])],
   ] as const;

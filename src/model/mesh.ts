@@ -38,6 +38,7 @@ export interface Workload extends WorkloadReference {
   readonly clientMaxBodySize: number;
   /** Seconds; undefined: the sidecar's own, 24 hours. */
   readonly tcpIdleTimeout: number | undefined;
+  readonly accessLog: boolean;
   /** Sorted; each number once. */
   readonly ports: readonly PortProtocol[];
   readonly probes: readonly HttpProbe[];

@@ -108,6 +108,7 @@ export function modelWorkload(
   const serviceAccount = serviceAccountOf(template.spec);
   const mode = readMtlsMode(template.annotations[annotations.mtlsMode]);
   const size = readBodySize(template.annotations[annotations.clientMaxBodySize]);
+  const accessLog = readBoolean(template.annotations[annotations.accessLog]);
   const idle = readDuration(template.annotations[annotations.tcpIdleTimeout]);
   return {
     namespace,
@@ -124,6 +125,7 @@ export function modelWorkload(
       report,
     ),
     tcpIdleTimeout: setting(template, annotations.tcpIdleTimeout, idle, undefined, report),
+    accessLog: setting(template, annotations.accessLog, accessLog, true, report),
     ports: portsOf(template, claims, report),
     probes: probesOf(template),
     egress: setting(

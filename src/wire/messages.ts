@@ -151,6 +151,8 @@ export interface WorkloadMessage {
   readonly tcpIdleTimeout?: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+  /** Whether there is a line for each request and TCP connection, in that format; absent: there is none. */
+  readonly accessLog?: boolean;
   /** Balancing of destinations that are pod addresses or say nothing. */
   readonly balancing: LbMethod;
   /** The pod's own ports; on other ports incoming connections are TCP. */

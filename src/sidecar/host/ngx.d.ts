@@ -150,6 +150,8 @@ interface MeshNative {
   bundle(roots: string, trustDomain: string): boolean;
   expiry(certificate: string): number | undefined;
   log_level(level: number): void;
+  /** 0 off, 1 default, 2 JSON. */
+  access_log(format: number): void;
   client_max_body_size(bytes: number): void;
   idle_limit(seconds: number): void;
   method(request: unknown): string;

@@ -1,7 +1,7 @@
 /** The logic's view of nginx. */
 import type { World } from "../logic/mesh.ts";
 import type { RequestView } from "../logic/route.ts";
-import type { LogLevel, WorkloadMessage } from "../../wire/messages.ts";
+import type { LogFormat, LogLevel, WorkloadMessage } from "../../wire/messages.ts";
 
 const native = require("mesh.native");
 
@@ -32,6 +32,9 @@ const logLevels: Record<LogLevel, number> = {
   info: 7,
   debug: 8,
 };
+
+/** The module's numbers of the formats (src/sidecar/module/ngx_mesh.h). */
+const accessFormats: Record<LogFormat, number> = { default: 1, json: 2 };
 
 /** Seconds. */
 const defaultIdleTimeout = 24 * 3600;
@@ -74,6 +77,9 @@ export function createWorld(wake: () => void): World {
     configure: (settings) => {
       remember(settings);
       native.log_level(logLevels[settings.logLevel] ?? logLevels.warn);
+      native.access_log(
+        settings.accessLog === true ? (accessFormats[settings.logFormat] ?? accessFormats.default) : 0,
+      );
       native.client_max_body_size(settings.clientMaxBodySize);
       native.idle_limit(settings.tcpIdleTimeout ?? defaultIdleTimeout);
     },

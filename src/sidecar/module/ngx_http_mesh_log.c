@@ -74,6 +74,42 @@ ngx_http_mesh_grpc_status(ngx_http_request_t *r)
 }
 
 
+static void
+ngx_http_mesh_access_line(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx, ngx_uint_t status, int64_t duration)
+{
+    u_char             text[NGX_SOCKADDR_STRLEN];
+    ngx_mesh_access_t  a;
+
+    ngx_memzero(&a, sizeof(ngx_mesh_access_t));
+
+    a.outgoing = ctx->outgoing;
+    a.client = r->connection->addr_text;
+    a.request = r->request_line;
+    a.status = status;
+    a.received = r->request_length;
+    a.sent = r->connection->sent;
+    a.duration = duration;
+    a.peer = ctx->connection->peer;
+
+    if (r->headers_in.host) {
+        a.host = r->headers_in.host->value;
+    }
+
+    if (r->headers_in.referer) {
+        a.referer = r->headers_in.referer->value;
+    }
+
+    if (r->headers_in.user_agent) {
+        a.user_agent = r->headers_in.user_agent->value;
+    }
+
+    ngx_mesh_access_destination(&a, ctx->connection, text);
+    ngx_mesh_access_endpoint(&a, ctx->last);
+
+    ngx_mesh_access_write(&a);
+}
+
+
 ngx_int_t
 ngx_http_mesh_log_handler(ngx_http_request_t *r)
 {
@@ -103,6 +139,10 @@ ngx_http_mesh_log_handler(ngx_http_request_t *r)
 
     if (r->stream && status == NGX_HTTP_OK) {
         status = ngx_http_mesh_grpc_status(r);
+    }
+
+    if (ngx_mesh_access_format() != NGX_MESH_ACCESS_OFF) {
+        ngx_http_mesh_access_line(r, ctx, status, now - ctx->started);
     }
 
     if (ctx->outgoing) {

@@ -15,6 +15,7 @@ static ngx_int_t ngx_http_mesh_header_filter(ngx_http_request_t *r);
 static ngx_int_t ngx_http_mesh_preconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mesh_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_mesh_init_module(ngx_cycle_t *cycle);
+static void ngx_http_mesh_exit_process(ngx_cycle_t *cycle);
 static void *ngx_http_mesh_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_mesh_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 static char *ngx_http_mesh_upstream(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -106,7 +107,7 @@ ngx_module_t  ngx_http_mesh_module = {
     NULL,
     NULL,
     NULL,
-    NULL,
+    ngx_http_mesh_exit_process,
     NULL,
     NGX_MODULE_V1_PADDING
 };
@@ -418,6 +419,13 @@ ngx_http_mesh_init_module(ngx_cycle_t *cycle)
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_mesh_exit_process(ngx_cycle_t *cycle)
+{
+    ngx_mesh_access_flush();
 }
 
 

@@ -117,6 +117,36 @@ ngx_connection_t *ngx_mesh_endpoint_take(ngx_mesh_endpoint_t *ep, ngx_uint_t pro
 ngx_int_t ngx_mesh_endpoint_keep(ngx_mesh_endpoint_t *ep, ngx_uint_t protocol, ngx_connection_t *c,
     ngx_msec_t timeout);
 
+/* ngx_mesh_access.c */
+enum {
+    NGX_MESH_ACCESS_OFF = 0,
+    NGX_MESH_ACCESS_DEFAULT = 1,
+    NGX_MESH_ACCESS_JSON = 2
+};
+
+typedef struct {
+    ngx_str_t            client;
+    ngx_str_t            request;           /* the request line; empty: a TCP connection */
+    ngx_str_t            destination;       /* where it was going */
+    ngx_str_t            host;
+    ngx_str_t            upstream;
+    ngx_str_t            peer;              /* SPIFFE ID of the other side */
+    ngx_str_t            referer;
+    ngx_str_t            user_agent;
+    ngx_uint_t           status;
+    off_t                received;
+    off_t                sent;
+    int64_t              duration;          /* µs */
+    ngx_uint_t           outgoing;
+} ngx_mesh_access_t;
+
+void ngx_mesh_access_set_format(ngx_uint_t format);
+ngx_uint_t ngx_mesh_access_format(void);
+void ngx_mesh_access_write(ngx_mesh_access_t *a);
+void ngx_mesh_access_flush(void);
+void ngx_mesh_access_destination(ngx_mesh_access_t *a, ngx_mesh_connection_t *mc, u_char *text);
+void ngx_mesh_access_endpoint(ngx_mesh_access_t *a, ngx_int_t endpoint);
+
 /* ngx_mesh_hello.c */
 ngx_int_t ngx_mesh_hello_server_name(u_char *p, u_char *last, ngx_str_t *name);
 

@@ -175,6 +175,22 @@ ngx_mesh_native_log_level(lua_State *L)
 }
 
 
+/* access_log(format): 0 off, 1 default, 2 JSON */
+static int
+ngx_mesh_native_access_log(lua_State *L)
+{
+    lua_Integer  format;
+
+    format = luaL_checkinteger(L, 1);
+
+    if (format >= NGX_MESH_ACCESS_OFF && format <= NGX_MESH_ACCESS_JSON) {
+        ngx_mesh_access_set_format(format);
+    }
+
+    return 0;
+}
+
+
 /* client_max_body_size(bytes): of the incoming servers; 0: no limit */
 static int
 ngx_mesh_native_client_max_body_size(lua_State *L)
@@ -319,6 +335,7 @@ static const luaL_Reg  ngx_mesh_native_functions[] = {
     { "bundle", ngx_mesh_native_bundle },
     { "expiry", ngx_mesh_native_expiry },
     { "log_level", ngx_mesh_native_log_level },
+    { "access_log", ngx_mesh_native_access_log },
     { "client_max_body_size", ngx_mesh_native_client_max_body_size },
     { "idle_limit", ngx_mesh_native_idle_limit },
     { "method", ngx_mesh_native_method },

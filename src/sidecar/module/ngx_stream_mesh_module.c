@@ -235,6 +235,29 @@ ngx_stream_mesh_idle_handler(ngx_event_t *ev)
 }
 
 
+static void
+ngx_stream_mesh_access_line(ngx_stream_session_t *s, ngx_stream_mesh_ctx_t *ctx, int64_t duration)
+{
+    u_char             text[NGX_SOCKADDR_STRLEN];
+    ngx_mesh_access_t  a;
+
+    ngx_memzero(&a, sizeof(ngx_mesh_access_t));
+
+    a.outgoing = (ctx->role == NGX_MESH_TCP_OUTGOING);
+    a.client = s->connection->addr_text;
+    a.status = s->status;
+    a.received = s->received;
+    a.sent = s->connection->sent;
+    a.duration = duration;
+    a.peer = ctx->connection->peer;
+
+    ngx_mesh_access_destination(&a, ctx->connection, text);
+    ngx_mesh_access_endpoint(&a, ctx->last);
+
+    ngx_mesh_access_write(&a);
+}
+
+
 static ngx_int_t
 ngx_stream_mesh_log_handler(ngx_stream_session_t *s)
 {
@@ -259,6 +282,10 @@ ngx_stream_mesh_log_handler(ngx_stream_session_t *s)
     }
 
     total = ngx_mesh_now() - ctx->started;
+
+    if (ngx_mesh_access_format() != NGX_MESH_ACCESS_OFF) {
+        ngx_stream_mesh_access_line(s, ctx, total);
+    }
 
     if (ctx->role == NGX_MESH_TCP_OUTGOING) {
         state = s->upstream ? s->upstream->state : NULL;
