@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo, type Socket } from "node:net";
@@ -9,26 +9,14 @@ import { after, before, test } from "node:test";
 import { serverNames } from "../../src/wire/keys.ts";
 import { seeded } from "../sidecar/random.ts";
 import { readHello } from "./client-hello.ts";
+import { compileParser, parsePieces } from "./pieces.ts";
 
-const source = join(import.meta.dirname, "../../src/sidecar/module/ngx_mesh_hello.c");
 const folder = mkdtempSync(join(tmpdir(), "mesh-hello-"));
 const program = join(folder, "hello");
 let hello: Buffer;
 
 before(async () => {
-  const flags = [
-    "-O1",
-    "-g",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-fsanitize=address,undefined",
-    "-fno-sanitize-recover=all",
-  ];
-  // included first, the small header keeps the module's own out
-  const header = ["-I", import.meta.dirname, "-include", join(import.meta.dirname, "ngx_mesh.h")];
-  const sources = [source, join(import.meta.dirname, "hello_main.c")];
-  execFileSync("gcc", [...flags, ...header, "-o", program, ...sources]);
+  compileParser("ngx_mesh_hello.c", "hello_main.c", program);
   hello = await helloOf(["-servername", serverNames.http, "-tls1_3"]);
 });
 
@@ -54,20 +42,9 @@ async function helloOf(options: readonly string[]): Promise<Buffer> {
   return bytes;
 }
 
-function parse(pieces: readonly Buffer[]): string[] {
-  const input = pieces.flatMap((piece) => {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(piece.length);
-    return [length, piece];
-  });
-  const run = spawnSync(program, { input: Buffer.concat(input), encoding: "utf8", maxBuffer: 2 ** 26 });
-  assert.equal(run.status, 0, run.stderr);
-  return run.stdout.split("\n").slice(0, -1);
-}
-
 /** What the parser says of the bytes, with the name instead of its place. */
 function results(pieces: readonly Buffer[]): string[] {
-  return parse(pieces).map((line, i) => {
+  return parsePieces(program, pieces).map((line, i) => {
     const [word, offset, length] = line.split(" ");
     const name = pieces[i]!.subarray(Number(offset), Number(offset) + Number(length)).toString("latin1");
     return offset === undefined ? word! : `OK ${name}`;

@@ -1,10 +1,11 @@
-/* As much of nginx as ngx_mesh_hello.c needs, so that it compiles alone and with sanitizers. */
+/* As much of nginx as the parsers of the module need, so that each compiles alone and with sanitizers. */
 
 #ifndef NGX_MESH_H
 #define NGX_MESH_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/types.h>
 
 typedef intptr_t       ngx_int_t;
@@ -22,5 +23,6 @@ typedef struct {
 #define NGX_DECLINED  -5
 
 ngx_int_t ngx_mesh_hello_server_name(u_char *p, u_char *last, ngx_str_t *name);
+ngx_int_t ngx_mesh_http_request(u_char *p, u_char *last);
 
 #endif
