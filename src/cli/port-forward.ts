@@ -32,8 +32,10 @@ export async function forwardPort(client: KubeClient, target: PodPort): Promise<
     handshakeTimeout: Math.max(1, Math.floor(client.left())),
     perMessageDeflate: false,
   });
+  // listens before the connection is open: the first frames, numbers of ports, may come together with its answer
+  const stream = streamOf(socket, target);
   await opened(socket, client, path, timeout);
-  return streamOf(socket, target);
+  return stream;
 }
 
 function opened(socket: WebSocket, client: KubeClient, path: string, timeout: number): Promise<void> {
@@ -96,6 +98,6 @@ function streamOf(socket: WebSocket, target: PodPort): Duplex {
     }
   });
   socket.on("close", () => stream.push(null));
-  socket.on("error", (error) => stream.destroy(error));
+  socket.on("error", () => stream.destroy());
   return stream;
 }
