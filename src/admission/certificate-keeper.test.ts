@@ -95,6 +95,21 @@ test("the old certificate serves until API servers had time to hear of the new a
   keeper.close();
 });
 
+test("looks in the meantime do not put the change off", async () => {
+  const store = memoryStore();
+  const clock = { now: begin };
+  const keeper = replica(store, clock, 100);
+  await keeper.look();
+  clock.now += lifeMilliseconds * 0.7;
+  for (let looks = 0; looks < 10; looks += 1) {
+    await keeper.look();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+  assert.deepEqual(keeper.used.at(-1), store.stored);
+  assert.equal(keeper.used.length, 2);
+  keeper.close();
+});
+
 const otherNames = await createCertificate(["other.mesh.svc"], begin);
 const good = await createCertificate(names, begin);
 const expired = await createCertificate(names, begin - 2 * lifeMilliseconds);

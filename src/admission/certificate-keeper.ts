@@ -87,6 +87,8 @@ export function keepCertificate(options: KeeperOptions): CertificateKeeper {
   let inForce: StoredCertificate | undefined;
   let timer: Timer | undefined;
   let switching: Timer | undefined;
+  /** The one that `switching` is about. */
+  let next = "";
   let closed = false;
   let running: Promise<void> | undefined;
   let lastError = "";
@@ -99,10 +101,13 @@ export function keepCertificate(options: KeeperOptions): CertificateKeeper {
   };
   /** While the old one works it serves on until every API server knows the new authority. */
   const change = (certificate: StoredCertificate): void => {
-    if (inForce?.certificate === certificate.certificate) {
+    // a look while the time runs does not begin it anew
+    const waiting = switching !== undefined && next === certificate.certificate;
+    if (inForce?.certificate === certificate.certificate || waiting) {
       return;
     }
     switching?.stop();
+    next = certificate.certificate;
     if (inForce === undefined || judge(inForce, names, now()).verdict === "unusable") {
       take(certificate);
     } else {
