@@ -123,12 +123,19 @@ export async function inNamespace(
   const name = `test-${randomBytes(4).toString("hex")}`;
   await applyObjects([{ apiVersion: "v1", kind: "Namespace", metadata: { name, labels } }]);
   try {
-    await body(namespaceNamed(name));
-  } catch (error) {
-    console.error(await describeNamespace(name));
-    throw error;
+    await described(name, () => body(namespaceNamed(name)));
   } finally {
     await kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found");
+  }
+}
+
+/** Shows what the namespace looks like when `body` fails: for tests inside of a test, whose failure nobody else sees. */
+export async function described(namespace: string, body: () => Promise<void>): Promise<void> {
+  try {
+    await body();
+  } catch (error) {
+    console.error(await describeNamespace(namespace));
+    throw error;
   }
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { app, type Answer } from "./app.ts";
-import { inNamespace, type Namespace } from "./fixture.ts";
+import { described, inNamespace, type Namespace } from "./fixture.ts";
 import { callerOf, ensureMesh, get, identity, injected, modeAnnotation, type Mode } from "./mesh.ts";
 
 type End = Mode | "bare";
@@ -65,11 +65,13 @@ test("modes", async (context) => {
     }
     await namespace.ready(...ends.flatMap((end) => [`deployment/client-${end}`, `deployment/server-${end}`]));
     for (const [from, to, expected] of table) {
-      await context.test(`${from} to ${to}: ${expected}`, async () => {
-        const answer = await get(namespace, `app=client-${from}`, `http://server-${to}/`);
-        assert.equal(outcomeOf(answer, identity(namespace.name, `client-${from}`)), expected);
-        assert.equal(await isEchoed(namespace, from, to), !expected.startsWith("refused"), "TCP");
-      });
+      await context.test(`${from} to ${to}: ${expected}`, () =>
+        described(namespace.name, async () => {
+          const answer = await get(namespace, `app=client-${from}`, `http://server-${to}/`);
+          assert.equal(outcomeOf(answer, identity(namespace.name, `client-${from}`)), expected);
+          assert.equal(await isEchoed(namespace, from, to), !expected.startsWith("refused"), "TCP");
+        }),
+      );
     }
   });
 });

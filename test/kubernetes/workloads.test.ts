@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { app, appContainer, appDeployment, appService } from "./app.ts";
-import { attempt, inNamespace, isReady, until } from "./fixture.ts";
+import { attempt, described, inNamespace, isReady, until } from "./fixture.ts";
 import { callerOf, ensureMesh, get, identity, injected, isInjected, modeAnnotation } from "./mesh.ts";
 
 before(() => ensureMesh());
@@ -45,25 +45,27 @@ test("probes of each kind work in strict mode, and fail when the application doe
       );
     }
     for (const { name } of probes) {
-      await context.test(name, async () => {
-        await namespace.ready(`deployment/${name}-good`);
-        const pods = await namespace.pods(`app=${name}-bad`);
-        const [pod] = pods;
-        assert.ok(pod !== undefined && isInjected(pod));
-        const message = await until("a failed probe is an event", 30, async () => {
-          const selector = `involvedObject.name=${pod.metadata.name},reason=Unhealthy`;
-          const text = await namespace.kubectl(
-            "get",
-            "events",
-            "--field-selector",
-            selector,
-            "--output=jsonpath={.items[*].message}",
-          );
-          return text === "" ? undefined : text;
-        });
-        assert.match(message, /Readiness probe/);
-        assert.ok(!(await namespace.pods(`app=${name}-bad`)).some(isReady));
-      });
+      await context.test(name, () =>
+        described(namespace.name, async () => {
+          await namespace.ready(`deployment/${name}-good`);
+          const pods = await namespace.pods(`app=${name}-bad`);
+          const [pod] = pods;
+          assert.ok(pod !== undefined && isInjected(pod));
+          const message = await until("a failed probe is an event", 30, async () => {
+            const selector = `involvedObject.name=${pod.metadata.name},reason=Unhealthy`;
+            const text = await namespace.kubectl(
+              "get",
+              "events",
+              "--field-selector",
+              selector,
+              "--output=jsonpath={.items[*].message}",
+            );
+            return text === "" ? undefined : text;
+          });
+          assert.match(message, /Readiness probe/);
+          assert.ok(!(await namespace.pods(`app=${name}-bad`)).some(isReady));
+        }),
+      );
     }
   });
 });

@@ -53,6 +53,8 @@ func grpcHealth(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	// no compression, two bytes; field 1 (status) is 1 (SERVING)
 	w.Write([]byte{0, 0, 0, 0, 2, 8, 1})
+	// as a server of gRPC does, which knows no length beforehand
+	http.NewResponseController(w).Flush()
 	w.Header().Set("Grpc-Status", "0")
 }
 
