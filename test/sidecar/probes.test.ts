@@ -22,6 +22,7 @@ const targets: readonly ProbeTarget[] = [
   { kind: "grpc", port: 50051, service: "down" },
   { kind: "grpc", port: 50051, service: "unknown" },
   { kind: "grpc", port: 5432, service: "" },
+  { kind: "grpc", port: 50052, service: "" },
 ];
 const listed = targets
   .map(probeRequest)
@@ -112,6 +113,7 @@ const expected: readonly (readonly [number, RegExp])[] = [
   [503, /does not say that it is serving "down"/],
   [503, /does not say that it is serving "unknown": .*no service/],
   [503, /port 5432 does not say that it is serving/],
+  [200, /^ok/],
 ];
 
 for (const pod of ["four", "six"] as const) {

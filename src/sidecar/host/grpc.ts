@@ -29,33 +29,65 @@ function requestOf(call: GrpcCall): string {
   );
 }
 
-/** Reads the header; undefined when messages follow, else why they do not. */
-function readHeader(socket: TcpSocket): string | undefined {
+interface Header {
+  /** Why no messages follow; undefined: they do. */
+  readonly refused?: string;
+  /** Bytes of the body; undefined: it comes in chunks. */
+  readonly length?: number | undefined;
+}
+
+function readHeader(socket: TcpSocket): Header {
   const [status, failure] = socket.receive("*l");
   if (status === undefined) {
-    return failure ?? "closed";
+    return { refused: failure ?? "closed" };
   }
   let message = "";
+  let length: number | undefined;
   for (;;) {
     const [line, error] = socket.receive("*l");
     if (line === undefined) {
-      return error ?? "closed";
+      return { refused: error ?? "closed" };
     }
     if (line === "") {
       break;
     }
     const [found] = string.match(line, "^[Gg]rpc%-[Mm]essage: *(.*)$");
     message = found === undefined ? message : ngx.unescape_uri(found);
+    // a server may say it, and nginx passes it on
+    const [bytes] = string.match(line, "^[Cc]ontent%-[Ll]ength: *(%d+)$");
+    length = bytes === undefined ? length : tonumber(bytes);
   }
   const [ok] = string.find(status, " 200 ", 1, true);
   if (ok === undefined) {
-    return `it answered "${status}"`;
+    return { refused: `it answered "${status}"` };
   }
-  return message === "" ? undefined : `it answered "${message}"`;
+  return message === "" ? { length } : { refused: `it answered "${message}"` };
 }
 
-/** Reads chunks (RFC 9112, section 7.1) and hands on each whole gRPC message; returns why the stream ended. */
-function readMessages(socket: TcpSocket, handle: (message: string) => void): string {
+const unusable = "a message is compressed or too large";
+
+/** Hands on each whole message; what is left, or undefined when a message cannot be used. */
+function handOn(bytes: string, handle: (message: string) => void): string | undefined {
+  let pending = bytes;
+  for (;;) {
+    const [compressed, a, b, c, d] = string.byte(pending, 1, 5);
+    if (d === undefined) {
+      return pending;
+    }
+    const total = ((a! * 256 + b!) * 256 + c!) * 256 + d;
+    if (compressed !== 0 || total > largestMessage) {
+      return undefined;
+    }
+    if (pending.length < 5 + total) {
+      return pending;
+    }
+    handle(string.sub(pending, 6, 5 + total));
+    pending = string.sub(pending, 6 + total);
+  }
+}
+
+/** Reads chunks (RFC 9112, section 7.1); returns why the stream ended. */
+function readChunks(socket: TcpSocket, handle: (message: string) => void): string {
   let pending = "";
   for (;;) {
     const [size, sizeError] = socket.receive("*l");
@@ -68,23 +100,32 @@ function readMessages(socket: TcpSocket, handle: (message: string) => void): str
       return chunkError ?? "closed";
     }
     socket.receive("*l");
-    pending = pending + chunk;
-    for (;;) {
-      const [compressed, a, b, c, d] = string.byte(pending, 1, 5);
-      if (d === undefined) {
-        break;
-      }
-      const total = ((a! * 256 + b!) * 256 + c!) * 256 + d;
-      if (compressed !== 0 || total > largestMessage) {
-        return "a message is compressed or too large";
-      }
-      if (pending.length < 5 + total) {
-        break;
-      }
-      handle(string.sub(pending, 6, 5 + total));
-      pending = string.sub(pending, 6 + total);
+    const left = handOn(pending + chunk, handle);
+    if (left === undefined) {
+      return unusable;
     }
+    pending = left;
   }
+}
+
+/** Reads a body of known length; returns why there are no messages after it. */
+function readBody(socket: TcpSocket, length: number, handle: (message: string) => void): string {
+  if (length > largestMessage) {
+    return unusable;
+  }
+  const [body, error] = socket.receive(length);
+  if (body === undefined) {
+    return error ?? "closed";
+  }
+  return handOn(body, handle) === undefined ? unusable : "the stream ended";
+}
+
+function readAnswer(socket: TcpSocket, handle: (message: string) => void): string {
+  const { refused, length } = readHeader(socket);
+  if (refused !== undefined) {
+    return refused;
+  }
+  return length === undefined ? readChunks(socket, handle) : readBody(socket, length, handle);
 }
 
 /** Calls and hands on each message of the answer; returns why there are no more. */
@@ -96,8 +137,7 @@ export function callGrpc(call: GrpcCall, handle: (message: string) => void): str
     return connectError ?? "cannot connect";
   }
   const [sent, sendError] = socket.send(requestOf(call));
-  const end =
-    sent === undefined ? (sendError ?? "cannot send") : (readHeader(socket) ?? readMessages(socket, handle));
+  const end = sent === undefined ? (sendError ?? "cannot send") : readAnswer(socket, handle);
   socket.close();
   return end;
 }

@@ -1,6 +1,10 @@
-/** What health probes ask: HTTP on 8080, HTTPS on 7443, TCP on 5432, gRPC's health service on 50051. */
+/**
+ * What health probes ask: HTTP on 8080, HTTPS on 7443, TCP on 5432, gRPC's health service on 50051, and on 50052 one that says
+ * the length of its answer, as a server on Go's net/http does.
+ */
 import * as grpc from "@grpc/grpc-js";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
 import { createServer as createHttpsServer } from "node:https";
 import { createServer } from "node:net";
 import { selfSigned } from "../../e2e/apps/anything/tcp.ts";
@@ -45,6 +49,18 @@ server.addService(health, {
   },
 });
 server.bindAsync("[::]:50051", grpc.ServerCredentials.createInsecure(), () => undefined);
+createHttp2Server()
+  .on("stream", (stream) => {
+    const message = Buffer.from([0, 0, 0, 0, 2, 8, serving]);
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+    stream.on("error", () => undefined);
+    stream.respond(
+      { ":status": 200, "content-type": "application/grpc", "content-length": message.length },
+      { waitForTrailers: true },
+    );
+    stream.end(message);
+  })
+  .listen(50052, "::");
 createServer((socket) => void socket.on("error", () => undefined).end()).listen(5432, "::");
 createHttpServer(handle).listen(8080, "::");
 const pem = selfSigned();
