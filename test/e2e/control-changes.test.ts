@@ -188,12 +188,16 @@ test("a Service that appears can be used soon, and one that goes cannot", async 
     metadata: { name: "added" },
     spec: { selector: { app: "web-b" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] },
   });
-  const ask = async (): Promise<boolean> =>
-    (await mesh.exec("load", "curl", "-sS", "-f", "--max-time", "5", "http://added/")).status === 0;
-  assert.equal(await ask(), false);
+  const ask = async (host: string): Promise<boolean> =>
+    (await mesh.exec("load", "curl", "-sS", "-f", "--max-time", "5", `http://${host}/`)).status === 0;
+  assert.equal(await ask("added"), false);
   mesh.write("added.yaml", added);
-  await inForce("the Service appears", ask);
+  await inForce("the Service appears", () => ask("added"));
+  const address = (await mesh.exec("load", "getent", "ahostsv4", "added")).stdout.split(" ")[0]!;
+  assert.equal(await ask(address), true);
   mesh.write("added.yaml", undefined);
-  await inForce("the Service is gone", async () => !(await ask()));
+  // by its address too, which the name servers have no part in
+  await inForce("the Service is gone", async () => !(await ask(address)));
+  assert.equal(await ask("added"), false);
   assert.equal(await present(), processes);
 });
