@@ -62,9 +62,18 @@ export function natsConnectionOptions(settings: NatsClientSettings): NodeConnect
   };
 }
 
-/** The SVID's only name must be the expected one (X509-SVID, section 2: exactly one URI). */
-function checkSpiffeId(certificate: PeerCertificate, expected: string): Error | undefined {
-  return certificate.subjectaltname === `URI:${expected}`
+/**
+ * Checks that the only URI among the names is the expected SPIFFE ID (X509-SVID, section 2: exactly one URI). SPIRE adds the DNS
+ * names of the pod's Services, which mean nothing here.
+ */
+export function checkSpiffeId(
+  certificate: Pick<PeerCertificate, "subjectaltname">,
+  expected: string,
+): Error | undefined {
+  const names = certificate.subjectaltname ?? "";
+  // Node quotes a name that has what could be taken for the next one; no name of an SVID does.
+  const uris = names.includes('"') ? [] : names.split(", ").filter((name) => name.startsWith("URI:"));
+  return uris.length === 1 && uris[0] === `URI:${expected}`
     ? undefined
-    : new Error(`the NATS server presents ${certificate.subjectaltname ?? "no name"}, not ${expected}`);
+    : new Error(`the NATS server presents ${names === "" ? "no name" : names}, not ${expected}`);
 }
