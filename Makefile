@@ -8,7 +8,7 @@ export PATH := $(NODE):$(CURDIR)/node_modules/.bin:/usr/local/go/bin:$(PATH)
 comma := ,
 AS_ROOT := $(if $(filter-out 0,$(shell id -u)),sudo --preserve-env=NGINX_MESH_CACHE$(comma)CI$(comma)KUBECONFIG$(comma)CLUSTER_STATE$(comma)CLUSTER_NODES$(comma)CLUSTER_PROXY env PATH="$(PATH)")
 
-.PHONY: build sidecar demo test check bench images executable cluster cluster-down test-kubernetes crds format clean
+.PHONY: build sidecar demo test check bench images executable cluster cluster-down test-kubernetes bench-kubernetes crds format clean
 
 build: ## everything that runs: sidecar, controller, local mode, nginx-meshctl
 	@tools/setup.sh
@@ -50,6 +50,10 @@ cluster-down: ## ends that cluster and removes every trace of it
 test-kubernetes: ## the tests of Kubernetes mode: on the cluster of KUBECONFIG, else on that of "make cluster"
 	@[ -n "$$KUBECONFIG" ] || $(MAKE) --no-print-directory cluster
 	@$(AS_ROOT) tools/test-kubernetes.sh
+
+bench-kubernetes: ## figures of the mesh on the cluster of KUBECONFIG, else on that of "make cluster"; writes docs/benchmarks.md
+	@[ -n "$$KUBECONFIG" ] || $(MAKE) --no-print-directory cluster
+	@$(AS_ROOT) tools/with-cluster.sh node bench/kubernetes/run.ts
 
 crds: ## the CustomResourceDefinitions of the chart, from src/api
 	@tools/setup.sh

@@ -145,3 +145,27 @@ func load(args []string) error {
 	all.Wait()
 	return json.NewEncoder(os.Stdout).Encode(r)
 }
+
+// A request every 10 ms until SIGTERM; prints {at, pod} each time that another pod answers, `at` in milliseconds since 1970.
+func watch(args []string) error {
+	flags := flag.NewFlagSet("watch", flag.ExitOnError)
+	url := flags.String("url", "", "")
+	flags.Parse(args)
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	c := client(false, 1)
+	last := ""
+	ticks := time.NewTicker(10 * time.Millisecond)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+		}
+		if _, pod, _, err := one(c, *url); err == nil && pod != "" && pod != last {
+			last = pod
+			fmt.Printf("{\"at\":%.3f,\"pod\":%q}\n", float64(time.Now().UnixMicro())/1000, pod)
+		}
+	}
+}

@@ -7,7 +7,7 @@ import (
 )
 
 func main() {
-	commands := map[string]func([]string) error{"serve": serve, "get": get, "load": load}
+	commands := map[string]func([]string) error{"serve": serve, "get": get, "load": load, "watch": watch}
 	if len(os.Args) > 1 {
 		if run, ok := commands[os.Args[1]]; ok {
 			if err := run(os.Args[2:]); err != nil {
@@ -17,6 +17,6 @@ func main() {
 			return
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: app serve | get URL | load -url URL [-seconds N] [-rate N] [-clients N] [-fresh]")
+	fmt.Fprintln(os.Stderr, "usage: app serve | get URL | load -url URL [-seconds N] [-rate N] [-clients N] [-fresh] | watch -url URL")
 	os.Exit(2)
 }
