@@ -1,11 +1,12 @@
 /** Waiting until the control plane runs. */
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { askPod, controllerName, controllerPod } from "./cluster-mesh.ts";
 import { clusterParts } from "./cluster-status.ts";
 import { CommandError, exitStatus } from "./errors.ts";
 import type { KubeClient } from "./kube-client.ts";
 import type { Output } from "./program.ts";
-import type { MeshPart } from "./status-text.ts";
+import type { ControllerStatus, MeshPart } from "./status-text.ts";
 
 const interval = 1000;
 /** Milliseconds after which what is being waited for is said again. */
@@ -26,8 +27,13 @@ export function missing(parts: readonly MeshPart[]): string {
     .join("\n");
 }
 
-/** Says each workload when it is ready. Throws CommandError when not all are within the client's time. */
+/** Says each workload when it is ready, then asks the controller. Throws CommandError when not all is well within the client's time. */
 export async function untilReady(client: KubeClient, namespace: string, output: Output): Promise<void> {
+  await untilRolledOut(client, namespace, output);
+  await untilPublished(client, namespace);
+}
+
+async function untilRolledOut(client: KubeClient, namespace: string, output: Output): Promise<void> {
   const said = new Set<string>();
   let spoke = Date.now();
   for (;;) {
@@ -52,5 +58,40 @@ export async function untilReady(client: KubeClient, namespace: string, output: 
       output.warn(`waiting for:\n${missing(parts)}\n`);
     }
     await sleep(interval);
+  }
+}
+
+/** A controller that runs may still have no connection to NATS; then sidecars would wait. */
+async function untilPublished(client: KubeClient, namespace: string): Promise<void> {
+  for (;;) {
+    const why = await notPublished(client, namespace);
+    if (why === undefined) {
+      return;
+    }
+    if (client.left() <= 2 * interval) {
+      throw new CommandError(
+        `the control plane in namespace ${namespace} runs, but has not published its configuration in time: ${why}\nthe logs of ${controllerName} and nats-server may say why; "nginx-meshctl supportpkg" gathers them`,
+        { status: exitStatus.notWell },
+      );
+    }
+    await sleep(interval / 2);
+  }
+}
+
+async function notPublished(client: KubeClient, namespace: string): Promise<string | undefined> {
+  try {
+    const pod = await controllerPod(client, namespace);
+    const ask = askPod(client, pod, `the controller (pod ${pod.metadata.name})`, client.left());
+    const { nats } = (await ask("/status")) as ControllerStatus;
+    if (!nats.connected) {
+      return "it is not connected to NATS";
+    }
+    return nats.error === "" ? undefined : nats.error;
+  } catch (error) {
+    // pods change while a deployment goes on
+    if (error instanceof CommandError) {
+      return error.message;
+    }
+    throw error;
   }
 }
