@@ -71,6 +71,16 @@ function command(path: string): readonly string[] {
   return [loader, "--library-path", libraries, `${root}/usr/sbin/nginx`, "-e", "stderr", "-c", path];
 }
 
+/** Of the container that waits; a pod without probes is ready before its process is known. */
+async function processOf(mesh: TestMesh, { name }: PodView): Promise<number> {
+  let found: number | undefined;
+  await mesh.until(`a process in pod ${name}`, ({ pods }) => {
+    found = pods.find((pod) => pod.name === name)?.containers[0]?.pid;
+    return found !== undefined;
+  });
+  return found!;
+}
+
 /** Resolves when it listens. */
 export async function startController(
   mesh: TestMesh,
@@ -84,7 +94,7 @@ export async function startController(
   writeFileSync(join(folder, "bundle.pem"), files.bundle);
   const path = join(folder, "nginx.conf");
   writeFileSync(path, configuration(folder, wanted));
-  const inside = String(hostProcess(mesh, pod.containers[0]?.pid).pid);
+  const inside = String(hostProcess(mesh, await processOf(mesh, pod)).pid);
   const child = spawn("nsenter", ["--net", "--target", inside, "--", ...command(path)], {
     stdio: ["ignore", "ignore", "pipe"],
   });
