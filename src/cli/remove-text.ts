@@ -36,7 +36,7 @@ export function remainsText({ pods, namespaces, namespace, claims }: Remains): s
   const sections = [
     restarts.length === 0
       ? ""
-      : `Pods with a sidecar run on with the settings that they have. To make them anew without one:\n${indent([...labelledNamespaces(namespaces), ...restarts])}`,
+      : `Pods with a sidecar go on with what they know, but learn of no new Services and addresses, and get no new certificates when theirs end. To make them anew without one:\n${indent([...labelledNamespaces(namespaces), ...restarts])}`,
     restarts.length === 0 && labelledNamespaces(namespaces).length > 0
       ? `Namespaces are still labelled:\n${indent(labelledNamespaces(namespaces))}`
       : "",

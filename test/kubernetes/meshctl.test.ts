@@ -6,7 +6,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { app } from "./app.ts";
-import { attempt, getObject, inNamespace, kubectl, type Namespace, until } from "./fixture.ts";
+import {
+  attempt,
+  getObject,
+  inNamespace,
+  kubectl,
+  type Namespace,
+  namespaceNamed,
+  until,
+} from "./fixture.ts";
 import { get, injected, meshNamespace, uninstallMesh } from "./mesh.ts";
 import { type Ended, runMeshctl } from "./meshctl.ts";
 
@@ -81,18 +89,17 @@ async function plant(namespace: Namespace): Promise<void> {
     ],
   };
   await twoApps(namespace, { annotations: { "example.org/license": planted }, container });
-  const mesh = { namespace: meshNamespace };
-  await namespace.apply(
+  await namespaceNamed(meshNamespace).apply(
     {
       apiVersion: "v1",
       kind: "Secret",
-      metadata: { name: "planted", ...mesh },
+      metadata: { name: "planted" },
       stringData: { any: planted },
     },
     {
       apiVersion: "v1",
       kind: "ConfigMap",
-      metadata: { name: "planted", ...mesh },
+      metadata: { name: "planted" },
       data: { "a.conf": `user = me\npassword = "${planted}"\n`, "b.pem": key },
     },
   );
@@ -140,7 +147,7 @@ test("a support package has states and logs, and no secret", async () => {
   });
 });
 
-test("upgrade, while requests go on", async () => {
+test("upgrade keeps the settings", async () => {
   const { stdout } = await meshctl(0, "upgrade", "-y");
   assert.match(stdout, /CustomResourceDefinitions are up to date/);
   const config = await getObject("meshconfig", "nginx-mesh-config", "--namespace", meshNamespace);
@@ -150,6 +157,8 @@ test("upgrade, while requests go on", async () => {
 test("remove leaves applications as they are, and says what is left to do", async () => {
   await inNamespace(injected, async (namespace) => {
     await twoApps(namespace);
+    // what a sidecar knows it keeps; what it has never used it cannot learn any more
+    assert.equal((await get(namespace, "app=client", "http://server/")).status, 200);
     const { stdout } = await meshctl(0, "remove", "-y");
     assert.ok(stdout.includes(`kubectl -n ${namespace.name} rollout restart deployment server`), stdout);
     assert.ok(stdout.includes(`kubectl label namespace ${namespace.name}`), stdout);
