@@ -303,6 +303,14 @@ test("in mode strict a pod that only looks injected is denied by the API server 
   assert.ok(isMeshed(await makePod()));
   assert.equal(await refusal({ namespace: "plain" }), undefined);
   assert.equal(await refusal({ labels: { [label]: "disabled" } }), undefined);
+  for (const own of ["enable-ingress", "enable-egress"]) {
+    const ingressController = { labels: { [`nsm.nginx.com/${own}`]: "true" } };
+    assert.ok(
+      !isMeshed(await makePod(ingressController)),
+      "an ingress controller has an identity of its own",
+    );
+    assert.ok(isMeshed(await makePod({ labels: { [`nsm.nginx.com/${own}`]: "false" } })));
+  }
   assert.equal(
     await refusal({ ...disguised, annotations: { "config.nsm.nginx.com/mtls-mode": "permissive" } }),
     undefined,
@@ -324,6 +332,7 @@ test("while no controller answers: Fail makes no pod; Ignore makes plain ones, b
   const { port } = admission.server.address() as AddressInfo;
   await admission.close();
   assert.match((await refusal({})) ?? "", /failed calling webhook/);
+  assert.equal(await refusal({ labels: { "nsm.nginx.com/enable-ingress": "true" } }), undefined);
   assert.equal(await refusal({ namespace: "plain" }), undefined);
   const { webhooks } = (await send("GET", injectionWebhook)) as unknown as { webhooks: object[] };
   await merge(injectionWebhook, { webhooks: webhooks.map((each) => ({ ...each, failurePolicy: "Ignore" })) });
