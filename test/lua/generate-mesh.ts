@@ -1,6 +1,13 @@
 /** Random sequences of traffic and changes for the whole logic of a sidecar. */
-import type { LbMethod, MtlsMode, Protocol, Route } from "../../src/wire/messages.ts";
-import { addressKey, completeKey, serviceKey } from "../../src/wire/keys.ts";
+import {
+  type EgressMessage,
+  type LbMethod,
+  type MtlsMode,
+  type Protocol,
+  type Route,
+  wireVersion,
+} from "../../src/wire/messages.ts";
+import { addressKey, completeKey, egressKey, serviceKey } from "../../src/wire/keys.ts";
 import {
   endpoint,
   identityOf,
@@ -72,6 +79,7 @@ function service(random: Random, name: string): unknown {
     const changes = {
       balancing: pick(random, methods),
       ...(chance(random, 0.5) ? { route: route(random) } : {}),
+      ...(chance(random, 0.2) ? { egress: true as const } : {}),
     };
     return servicePort(port, pick(random, protocols), endpoints, changes);
   });
@@ -83,6 +91,7 @@ function pod(random: Random): unknown {
   const ports80 = { port: 80, protocol: pick(random, protocols.slice(0, 3)) };
   return podAddress(`p${whole(random, 0, 2)}`, {
     meshed: chance(random, 0.6),
+    ...(chance(random, 0.2) ? { ingress: identityOf("nic") } : {}),
     ports: chance(random, 0.3) ? [] : [chance(random, 0.3) ? { ...ports80, headless } : ports80],
   });
 }
@@ -92,7 +101,15 @@ function settings(random: Random): unknown {
     mtlsMode: pick(random, modes),
     balancing: pick(random, methods),
     ports: chance(random, 0.3) ? [] : [{ port: 80, protocol: pick(random, protocols.slice(0, 3)) }],
+    ...(chance(random, 0.5) ? { egress: true as const } : {}),
   });
+}
+
+function egress(random: Random): EgressMessage {
+  return {
+    version: wireVersion,
+    endpoints: many(random, 0, 2, (i) => endpoint("nic", `10.3.0.${i}`, 443)),
+  };
 }
 
 function valueOf(random: Random, key: string): unknown {
@@ -101,6 +118,9 @@ function valueOf(random: Random, key: string): unknown {
   }
   if (key === settingsKey) {
     return settings(random);
+  }
+  if (key === egressKey) {
+    return egress(random);
   }
   if (key.startsWith("service.")) {
     return service(random, key.slice(-2));
@@ -111,6 +131,7 @@ function valueOf(random: Random, key: string): unknown {
 
 const allKeys = [
   settingsKey,
+  egressKey,
   ...services.flatMap((name) => [serviceKey("shop", name), addressKey(serviceAddressOf(name))]),
   ...pods.map(addressKey),
   addressKey(ownAddress),
