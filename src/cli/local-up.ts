@@ -1,6 +1,7 @@
 /** `local up`: starts a mesh from a folder of manifests and waits until its pods are ready. */
 import { existsSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { isSea } from "node:sea";
 import { Command, Option } from "commander";
 import { FolderError, openFolder } from "../cluster/folder.ts";
 import { annotations } from "../api/annotations.ts";
@@ -156,6 +157,11 @@ function cleanUpOnSignals(layout: Layout, output: Output): () => void {
 }
 
 async function up(options: UpOptions, command: Command, output: Output): Promise<void> {
+  if (isSea()) {
+    throw new CommandError(
+      'a local mesh is started from a checkout of the project ("make build", then bin/nginx-meshctl): this file has no sidecar in it',
+    );
+  }
   const mesh = chosenMesh({
     ...globalOptions(command),
     ...(options.name === undefined ? {} : { name: options.name }),
