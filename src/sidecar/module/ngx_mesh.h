@@ -273,6 +273,7 @@ ngx_int_t ngx_stream_mesh_init_upstream(ngx_conf_t *cf, ngx_stream_upstream_srv_
 void ngx_stream_mesh_use_server(ngx_stream_session_t *s, ngx_uint_t tls);
 
 /* ngx_stream_mesh_verdict.c */
+void ngx_stream_mesh_before_handshake(ngx_stream_mesh_ctx_t *ctx, ngx_connection_t *c);
 void ngx_stream_mesh_connected(ngx_peer_connection_t *pc, void *data, ngx_uint_t type);
 void ngx_stream_mesh_tell_refused(ngx_stream_session_t *s);
 void ngx_stream_mesh_end_verdict(ngx_stream_mesh_ctx_t *ctx);

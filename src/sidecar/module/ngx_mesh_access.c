@@ -30,6 +30,7 @@ static struct {
     size_t            len;
     ngx_uint_t        lost;                 /* lines since the last that could be written */
     ngx_event_t       flush;
+    ngx_connection_t  nobody;
 } ngx_mesh_access;
 
 
@@ -46,6 +47,9 @@ ngx_mesh_access_set_format(ngx_uint_t format)
             return;
         }
 
+        /* at level debug nginx logs the file descriptor of each timer's connection */
+        ngx_mesh_access.nobody.fd = (ngx_socket_t) -1;
+        ngx_mesh_access.flush.data = &ngx_mesh_access.nobody;
         ngx_mesh_access.flush.handler = ngx_mesh_access_flush_handler;
         ngx_mesh_access.flush.log = ngx_cycle->log;
         ngx_mesh_access.flush.cancelable = 1;

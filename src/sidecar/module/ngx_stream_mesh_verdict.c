@@ -23,11 +23,12 @@ static ssize_t ngx_stream_mesh_verdict_recv(ngx_connection_t *pc, u_char *buf, s
 static ngx_chain_t *ngx_stream_mesh_verdict_send_chain(ngx_connection_t *pc, ngx_chain_t *in, off_t limit);
 static void ngx_stream_mesh_refused(ngx_stream_session_t *s, ngx_stream_mesh_ctx_t *ctx);
 static void ngx_stream_mesh_refused_handler(ngx_event_t *ev);
+static void ngx_stream_mesh_go_on_handler(ngx_event_t *ev);
 
 
 /*
  * nginx's own, the same for all connections. A connection knows it only when its handshake had to wait for the other
- * side, which almost all do.
+ * side, so the first one of a worker is made to wait.
  */
 static void  (*ngx_stream_mesh_handshake_handler)(ngx_connection_t *pc);
 
@@ -60,6 +61,60 @@ ngx_stream_mesh_prepend(ngx_pool_t *pool, ngx_chain_t **chain, u_char *data, siz
     *chain = cl;
 
     return NGX_OK;
+}
+
+
+/*
+ * Before the handshake with an endpoint. The answer may be there before nginx looks for it: with one processor for both sides
+ * often. As long as nginx's handler is not known, the handshake finds nothing to read at first.
+ */
+void
+ngx_stream_mesh_before_handshake(ngx_stream_mesh_ctx_t *ctx, ngx_connection_t *c)
+{
+    BIO  *nothing;
+
+    if (ctx->role != NGX_MESH_TCP_OUTGOING || ngx_stream_mesh_handshake_handler) {
+        return;
+    }
+
+    nothing = BIO_new(BIO_s_mem());
+
+    if (nothing == NULL) {
+        return;
+    }
+
+    BIO_set_mem_eof_return(nothing, -1);
+    SSL_set0_rbio(c->ssl->connection, nothing);
+
+    ctx->refusal.data = ctx->session;
+    ctx->refusal.log = ctx->session->connection->log;
+    ctx->refusal.handler = ngx_stream_mesh_go_on_handler;
+
+    ngx_post_event(&ctx->refusal, &ngx_posted_events);
+}
+
+
+static void
+ngx_stream_mesh_go_on_handler(ngx_event_t *ev)
+{
+    BIO                   *socket;
+    ngx_connection_t      *c;
+    ngx_stream_session_t  *s;
+
+    s = ev->data;
+    c = s->upstream->peer.connection;
+
+    if (c == NULL || c->ssl == NULL) {
+        return;
+    }
+
+    socket = SSL_get_wbio(c->ssl->connection);
+
+    if (BIO_up_ref(socket)) {
+        SSL_set0_rbio(c->ssl->connection, socket);
+    }
+
+    ngx_post_event(c->read, &ngx_posted_events);
 }
 
 
