@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { after, before, test } from "node:test";
 import { attempt, until } from "./fixture.ts";
 import { chartValues, uninstallMesh } from "./mesh.ts";
 
@@ -12,6 +12,8 @@ const section = /^## On Kubernetes\n([^]*?)^## /m.exec(readme)?.[1] ?? "";
 const blocks = [...section.matchAll(/```sh\n([^]*?)```/g)].map(([, text]) => text!.trim());
 const registry = "testbed.local";
 
+// other files leave the mesh in place for the next one
+before(() => uninstallMesh());
 after(async () => {
   await uninstallMesh();
   await attempt("kubectl", ["delete", "namespace", "hello", "--ignore-not-found"], { timeout: 120 });

@@ -119,7 +119,7 @@ test("load without a change loses nothing, and the fixture sees a failure", asyn
   await inNamespace({}, async (namespace) => {
     await namespace.apply(...app({ name: "web", replicas: 2 }));
     await namespace.ready("deployment/web");
-    const good = await startLoad(namespace, { name: "good", url: "http://web/" });
+    const good = await startLoad(namespace, { name: "good", url: "http://web/", fresh: true });
     const bad = await startLoad(namespace, { name: "bad", url: "http://web/status/503" });
     await new Promise((done) => setTimeout(done, 3000));
     const [goodResult, badResult] = await Promise.all([good.stop(), bad.stop()]);
