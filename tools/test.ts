@@ -1,6 +1,6 @@
 /**
  * `make test`: every test that needs one machine, as one run of node's test runner. Unit tests run side by side; so do
- * tests with meshes that mostly wait; those that measure times or load the machine run alone.
+ * tests with meshes that mostly wait, three at a time, and those that send much, two; those that measure times run alone.
  */
 import { globSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -13,14 +13,11 @@ const timeout = 600_000;
 /** What needs a cluster, or Helm, has targets of its own. */
 const elsewhere = ["test/kubernetes/", "test/chart/"];
 /** Results that depend on how busy the machine is. */
-const alone = [
-  "bench/",
-  ...["balancing", "control-changes", "fault-control-plane", "fault-endpoints", "fault-sidecar"].map(
-    (name) => `test/e2e/${name}.test.ts`,
-  ),
-  "test/e2e/http-bodies.test.ts",
-  "test/e2e/shop.test.ts",
-];
+const alone = ["bench/", "test/e2e/balancing.test.ts", "test/e2e/control-changes.test.ts"];
+/** These keep a processor busy for most of their time. */
+const busy = ["fault-control-plane", "fault-endpoints", "fault-sidecar", "http-bodies", "shop"].map(
+  (name) => `test/e2e/${name}.test.ts`,
+);
 
 interface Group {
   readonly name: string;
@@ -33,11 +30,13 @@ function groups(): Group[] {
     .filter((file) => !elsewhere.some((folder) => file.startsWith(folder)))
     .sort();
   const isAlone = (file: string): boolean => alone.some((start) => file.startsWith(start));
+  const isBusy = (file: string): boolean => busy.includes(file);
   const isMesh = (file: string): boolean => file.startsWith("test/e2e/");
-  const together = all.filter((file) => !isAlone(file));
+  const together = all.filter((file) => !isAlone(file) && !isBusy(file));
   return [
     { name: "units", files: together.filter((file) => !isMesh(file)), concurrency: 4 },
     { name: "meshes", files: together.filter(isMesh), concurrency: 3 },
+    { name: "loads", files: all.filter(isBusy), concurrency: 2 },
     { name: "one by one", files: all.filter(isAlone), concurrency: 1 },
   ];
 }
