@@ -12,8 +12,11 @@ const root = join(import.meta.dirname, "..");
 const timeout = 600_000;
 /** What needs a cluster, or Helm, has targets of its own. */
 const elsewhere = ["test/kubernetes/", "test/chart/"];
-/** Results that depend on how busy the machine is. */
-const alone = ["bench/", "test/e2e/balancing.test.ts", "test/e2e/control-changes.test.ts"];
+/** Results that depend on how busy the machine is, or on what other meshes leave on it. */
+const alone = [
+  "bench/",
+  ...["balancing", "control-changes", "local-lifetime"].map((name) => `test/e2e/${name}.test.ts`),
+];
 /** These keep a processor busy for most of their time. */
 const busy = ["fault-control-plane", "fault-endpoints", "fault-sidecar", "http-bodies", "shop"].map(
   (name) => `test/e2e/${name}.test.ts`,

@@ -249,7 +249,7 @@ test("the key exchange is hybrid; connections are kept, and new ones resume a se
   const bytes = await recording.stop();
   const handshakes = occurrences(bytes, hybridKeyShare);
   const resumptions = occurrences(bytes, resumed);
-  // one a TCP connection, and a few for all of HTTP
-  assert.ok(handshakes >= 31 && handshakes <= 33, `${handshakes} handshakes`);
+  // one a TCP connection, and a few for all of HTTP, or none, where an earlier one has been kept
+  assert.ok(handshakes >= 30 && handshakes <= 33, `${handshakes} handshakes`);
   assert.ok(handshakes - resumptions <= 3, `${handshakes - resumptions} full handshakes`);
 });

@@ -14,6 +14,8 @@ const semaphores = require("ngx.semaphore");
 const largestPayload = 8 * 1024 * 1024;
 /** Seconds between two pings, so that a dead connection is noticed. */
 const pingInterval = 20;
+/** Seconds until a key is asked for again that NATS had nobody to answer for: it starts, or reads its accounts anew. */
+const againInterval = 0.1;
 
 export interface NatsState {
   state: "connecting" | "connected";
@@ -37,6 +39,9 @@ export interface Nats {
   readonly numbers: Record<string, number>;
   nextNumber: number;
   pongMissing: boolean;
+  /** Names of keys that are to be asked for again, from `againAt` on. */
+  readonly again: string[];
+  againAt: number;
 }
 
 export function createNats(mesh: Mesh, name: string, inbox: string): Nats {
@@ -52,6 +57,8 @@ export function createNats(mesh: Mesh, name: string, inbox: string): Nats {
     numbers: {},
     nextNumber: 2,
     pongMissing: false,
+    again: [],
+    againAt: 0,
   };
 }
 
@@ -106,13 +113,23 @@ function askAll(nats: Nats): void {
   }
 }
 
+function moveAll(from: string[], to: string[]): void {
+  for (let i = 0; i < from.length; i++) {
+    to.push(from[i]!);
+  }
+  while (from.length > 0) {
+    from.pop();
+  }
+}
+
 function settle(nats: Nats, key: Key, headers: string, payload: string, source: Source): void {
   const mesh = nats.mesh;
   const [status] = string.match(headers, "^NATS/1.0 (%d+)");
   if (status !== undefined && status !== "404") {
-    // 503: JetStream is not there yet; asked again by the reconnect, or below
-    ngx.log(ngx.WARN, `mesh: NATS answered ${status} for "${key.name}"`);
-    mesh.keys.toAsk.push(key.name);
+    ngx.log(ngx.INFO, `mesh: NATS answered ${status} for "${key.name}"; asked again soon`);
+    nats.again.push(key.name);
+    nats.againAt = ngx.now() + againInterval;
+    wake(nats);
     return;
   }
   const [operation] = string.match(headers, "KV%-Operation: (%u+)");
@@ -191,6 +208,9 @@ function read(nats: Nats, socket: TcpSocket): string {
 function write(nats: Nats, socket: TcpSocket): void {
   let pingAt = ngx.now() + pingInterval;
   while (!ngx.worker.exiting()) {
+    if (ngx.now() >= nats.againAt) {
+      moveAll(nats.again, nats.mesh.keys.toAsk);
+    }
     askAll(nats);
     if (ngx.now() >= pingAt) {
       if (nats.pongMissing) {
@@ -212,7 +232,8 @@ function write(nats: Nats, socket: TcpSocket): void {
         return;
       }
     }
-    nats.work.wait(math.max(pingAt - ngx.now(), 0.01));
+    const next = nats.again.length > 0 ? math.min(pingAt, nats.againAt) : pingAt;
+    nats.work.wait(math.max(next - ngx.now(), 0.01));
   }
 }
 
@@ -276,6 +297,9 @@ function begin(nats: Nats): void {
   }
   for (const number in nats.followed) {
     delete nats.followed[number];
+  }
+  while (nats.again.length > 0) {
+    nats.again.pop();
   }
   nats.queue.push(`SUB ${nats.inbox}.* 1\r\n`);
   nats.mesh.keys.complete = false;
