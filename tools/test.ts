@@ -15,6 +15,7 @@ const elsewhere = ["test/kubernetes/", "test/chart/"];
 /** Results that depend on how busy the machine is, or on what other meshes leave on it. */
 const alone = [
   "bench/",
+  "src/controller/controller.test.ts",
   ...["balancing", "control-changes", "local-lifetime"].map((name) => `test/e2e/${name}.test.ts`),
 ];
 /** These keep a processor busy for most of their time. */
