@@ -1,64 +1,22 @@
 /** Composition root of the control plane in local mode. */
-import { watchSvid } from "../identity/workload-client.ts";
-import { createStatistics, type KnownPod } from "../metrics/statistics.ts";
-import type { MeshModel } from "../model/mesh.ts";
-import { createLog, problemLogger, seldom } from "./logging.ts";
+import { createCore, statisticsInterval } from "./core.ts";
+import { createLog, problemLogger } from "./logging.ts";
 import { runLoop } from "./loop.ts";
-import { openNatsLink } from "./nats.ts";
 import { OptionsError, readOptions } from "./options.ts";
 import { serve } from "./server.ts";
-import { type ControllerState, stateRoutes } from "./state.ts";
+import { stateRoutes } from "./state.ts";
 import { version } from "./version.ts";
 
-/** Seconds. */
-const statisticsInterval = 1;
-/** Messages of sidecars that are refused are logged no more often than this; milliseconds. */
-const refusalInterval = 10_000;
-
 const log = createLog();
-
-function podsByName(model: MeshModel): ReadonlyMap<string, KnownPod> {
-  return new Map(model.pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod]));
-}
 
 async function main(): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   const { trustDomain } = options;
-  let pods: ReadonlyMap<string, KnownPod> = new Map();
-  const statistics = createStatistics({
-    pod: (namespace, name) => pods.get(`${namespace}/${name}`),
-    refused: seldom(refusalInterval, (subject: string, reason: string) =>
-      log.warn({ subject }, `statistics are not counted: ${reason}`),
-    ),
+  const { identity, statistics, nats, state } = createCore({
+    workloadApi: options.workloadApi,
+    link: { server: options.nats, trustDomain },
+    log,
   });
-  const identity = watchSvid(
-    options.workloadApi,
-    () => undefined,
-    seldom(refusalInterval, (error: Error) => log.warn(error.message)),
-  );
-  const state: ControllerState = {
-    model: undefined,
-    configuration: undefined,
-    startedAt: Date.now(),
-    version,
-    error: "",
-    nats: undefined,
-  };
-  const nats = openNatsLink({
-    server: options.nats,
-    trustDomain,
-    ready: identity.first,
-    identity: () => identity.current()!,
-    onStatistics(subject, bytes) {
-      // before the first model no pod is known, and none could be told from an impostor
-      if (state.model !== undefined) {
-        statistics.handle(subject, bytes);
-      }
-    },
-    onInfo: (message) => log.info(message),
-    onWarning: (message) => log.warn(message),
-  });
-  state.nats = nats;
 
   const logProblems = problemLogger(log);
   const loop = await runLoop({
@@ -68,7 +26,6 @@ async function main(): Promise<void> {
     onConfiguration(model, configuration) {
       state.model = model;
       state.configuration = configuration;
-      pods = podsByName(model);
       logProblems(model.problems);
       nats.publish(configuration);
     },

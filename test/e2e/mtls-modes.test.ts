@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type Mode, type Outcome, outcomes } from "../fixtures/mtls-modes.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars, sidecarStatus } from "./sidecar.ts";
 import { anything, anythingReady, idle, workload } from "./workload.ts";
 
-type Mode = "off" | "permissive" | "strict";
 const modes: readonly Mode[] = ["off", "permissive", "strict"];
 const offline = { OFFLINE: "50051,8081,7443" };
 
@@ -44,30 +44,6 @@ after(async () => {
   clients.forEach((client) => client.stop());
   await mesh?.stop();
 });
-
-/**
- * What must come of it: the caller's identity is known, or plain text; `client`: its own sidecar refuses it;
- * `server`: the other one does.
- */
-type Outcome = "mtls" | "plain" | "refused by client" | "refused by server";
-
-const table: readonly (readonly [string, string, Outcome])[] = [
-  ["off", "off", "plain"],
-  ["off", "permissive", "plain"],
-  ["off", "strict", "refused by server"],
-  ["permissive", "off", "plain"],
-  ["permissive", "permissive", "mtls"],
-  ["permissive", "strict", "mtls"],
-  ["strict", "off", "refused by client"],
-  ["strict", "permissive", "mtls"],
-  ["strict", "strict", "mtls"],
-  ["bare", "off", "plain"],
-  ["bare", "permissive", "plain"],
-  ["bare", "strict", "refused by server"],
-  ["off", "bare", "plain"],
-  ["permissive", "bare", "plain"],
-  ["strict", "bare", "refused by client"],
-];
 
 async function overHttp(from: string, to: string): Promise<Outcome> {
   const answer = await clients.get(from)!.run((tools, host) => tools.get(`http://${host}/`), `server-${to}`);
@@ -109,7 +85,7 @@ async function overTcp(from: string, to: string): Promise<"passed" | "closed"> {
   return "closed";
 }
 
-for (const [from, to, expected] of table) {
+for (const [from, to, expected] of outcomes) {
   test(`${from} to ${to}: ${expected}`, async () => {
     assert.equal(await overHttp(from, to), expected, "HTTP");
     assert.equal(await overTcp(from, to), expected.startsWith("refused") ? "closed" : "passed", "TCP");

@@ -1,30 +1,11 @@
 /** The three mTLS modes at both ends, set on the pods, and pods without a sidecar: the same table as in local mode. */
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
+import { type End, type Outcome, outcomes } from "../fixtures/mtls-modes.ts";
 import { app, type Answer } from "./app.ts";
 import { described, inNamespace, type Namespace } from "./fixture.ts";
-import { callerOf, ensureMesh, get, identity, injected, modeAnnotation, type Mode } from "./mesh.ts";
+import { callerOf, ensureMesh, get, identity, injected, modeAnnotation } from "./mesh.ts";
 
-type End = Mode | "bare";
-type Outcome = "mtls" | "plain" | "refused by client" | "refused by server";
-
-const table: readonly (readonly [End, End, Outcome])[] = [
-  ["off", "off", "plain"],
-  ["off", "permissive", "plain"],
-  ["off", "strict", "refused by server"],
-  ["permissive", "off", "plain"],
-  ["permissive", "permissive", "mtls"],
-  ["permissive", "strict", "mtls"],
-  ["strict", "off", "refused by client"],
-  ["strict", "permissive", "mtls"],
-  ["strict", "strict", "mtls"],
-  ["bare", "off", "plain"],
-  ["bare", "permissive", "plain"],
-  ["bare", "strict", "refused by server"],
-  ["off", "bare", "plain"],
-  ["permissive", "bare", "plain"],
-  ["strict", "bare", "refused by client"],
-];
 const ends: readonly End[] = ["off", "permissive", "strict", "bare"];
 
 function outcomeOf(answer: Answer, caller: string): Outcome {
@@ -64,7 +45,7 @@ test("modes", async (context) => {
       );
     }
     await namespace.ready(...ends.flatMap((end) => [`deployment/client-${end}`, `deployment/server-${end}`]));
-    for (const [from, to, expected] of table) {
+    for (const [from, to, expected] of outcomes) {
       await context.test(`${from} to ${to}: ${expected}`, () =>
         described(namespace.name, async () => {
           const answer = await get(namespace, `app=client-${from}`, `http://server-${to}/`);

@@ -9,10 +9,8 @@ import { type ApiServer, openApiServer } from "../../cluster/kubernetes/api-serv
 import { inCluster, InClusterError } from "../../cluster/kubernetes/in-cluster.ts";
 import { type Cluster, watchCluster } from "../../cluster/kubernetes/source.ts";
 import { defaultResources, injectSettings, type InjectSettings } from "../../inject/settings.ts";
-import { type IdentityWatch, watchSvid } from "../../identity/workload-client.ts";
-import { createStatistics, type KnownPod, type Statistics } from "../../metrics/statistics.ts";
-import { createLog, linesLogger, problemLogger, seldom, stateLogger } from "../logging.ts";
-import { type NatsLink, openNatsLink } from "../nats.ts";
+import { type Core, createCore, statisticsInterval } from "../core.ts";
+import { createLog, linesLogger, problemLogger, stateLogger } from "../logging.ts";
 import { OptionsError } from "../options.ts";
 import { answerRoutes, servePort } from "../server.ts";
 import { type ControllerState, stateRoutes } from "../state.ts";
@@ -27,10 +25,6 @@ import { createReports } from "./reports.ts";
 
 /** Of the pod; those of the chart. The control API is reached by port-forward alone, which the cluster's RBAC guards. */
 const ports = { health: 8081, version: 8082, control: 8083, webhook: 8443 } as const;
-/** Seconds. */
-const statisticsInterval = 1;
-/** Milliseconds. */
-const refusalInterval = 10_000;
 /** Milliseconds between two looks at the webhook's certificate. */
 const certificatePeriod = 30_000;
 /** Milliseconds between the signal to end and the end. */
@@ -40,67 +34,23 @@ const leaseName = "nginx-mesh-controller";
 const log = createLog();
 
 /** What the parts of the control plane share. */
-interface Parts {
+interface Parts extends Core {
   readonly options: KubernetesOptions;
   readonly api: ApiServer;
   /** Of this process; begins with the pod's name. */
   readonly instance: string;
-  readonly identity: IdentityWatch;
-  readonly statistics: Statistics;
-  readonly nats: NatsLink;
-  readonly state: ControllerState;
 }
 
 function createParts(options: KubernetesOptions): Parts {
   const { namespace, trustDomain } = options;
   const instance = `${hostname()}-${randomBytes(4).toString("hex")}`;
   const api = openApiServer(inCluster(process.env, options.credentials));
-  let pods: ReadonlyMap<string, KnownPod> = new Map();
-  let podsOf: ControllerState["model"];
-  /** Made anew for each model that there is. */
-  const knownPods = (): ReadonlyMap<string, KnownPod> => {
-    if (podsOf !== state.model) {
-      podsOf = state.model;
-      pods = new Map((podsOf?.pods ?? []).map((pod) => [`${pod.namespace}/${pod.name}`, pod]));
-    }
-    return pods;
-  };
-  const statistics = createStatistics({
-    pod: (podNamespace, name) => knownPods().get(`${podNamespace}/${name}`),
-    refused: seldom(refusalInterval, (subject: string, reason: string) =>
-      log.warn({ subject }, `statistics are not counted: ${reason}`),
-    ),
+  const core = createCore({
+    workloadApi: options.workloadApi,
+    link: { server: options.nats, trustDomain, namespace, storage: "memory" },
+    log,
   });
-  const identity = watchSvid(
-    options.workloadApi,
-    () => undefined,
-    seldom(refusalInterval, (error: Error) => log.warn(error.message)),
-  );
-  const nats = openNatsLink({
-    server: options.nats,
-    trustDomain,
-    namespace,
-    storage: "memory",
-    ready: identity.first,
-    identity: () => identity.current()!,
-    onStatistics(subject, bytes) {
-      // before the first model no pod is known, and none could be told from an impostor
-      if (state.model !== undefined) {
-        statistics.handle(subject, bytes);
-      }
-    },
-    onInfo: (message) => log.info(message),
-    onWarning: (message) => log.warn(message),
-  });
-  const state: ControllerState = {
-    model: undefined,
-    configuration: undefined,
-    startedAt: Date.now(),
-    version,
-    error: "",
-    nats,
-  };
-  return { options, api, instance, identity, statistics, nats, state };
+  return { ...core, options, api, instance };
 }
 
 /** Follows the cluster; the leader publishes, and tells problems on their objects. */
