@@ -101,7 +101,7 @@ export function sidecarContainer(settings: InjectSettings, owner: WorkloadOwner,
     // Often, as a native sidecar holds up what comes after it; and for long, as a restart mends nothing that is missing.
     startupProbe: { ...statusCheck, periodSeconds: 1, failureThreshold: 600 },
     readinessProbe: { ...statusCheck, periodSeconds: 10 },
-    lifecycle: { preStop: { httpGet: { path: drainPath, port: ports.status } } },
+    lifecycle: { preStop: { exec: { command: [paths.drain, String(ports.status), drainPath] } } },
     resources: settings.resources,
     securityContext: {
       runAsUser: sidecarUser,

@@ -3,7 +3,7 @@
  * root, user and limits, and becomes it; its mounts vanish with it. Pure.
  */
 import { join } from "node:path";
-import { environment, paths, sidecarUser } from "../wire/sidecar.ts";
+import { drainPath, environment, paths, ports, sidecarUser } from "../wire/sidecar.ts";
 import { namespacePath } from "./network.ts";
 
 export interface Launch {
@@ -148,6 +148,13 @@ export function enterLaunch(options: EnterLaunch): Launch {
     args: ["--enter", String(options.pid), ...confined, ...process, "--", ...options.command],
     environment: options.environment,
   };
+}
+
+/** The hook that an injected sidecar has as preStop, beside the sidecar's process. */
+export function drainLaunch(launcher: string, pid: number): Launch {
+  const command = [paths.drain, String(ports.status), drainPath];
+  const user = { user: sidecarUser, group: sidecarUser };
+  return enterLaunch({ launcher, pid, workingDirectory: "/", ...user, command, environment: {} });
 }
 
 /** nats-server of the sidecar's root, with that root's own loader and libraries: the host's may be older. */

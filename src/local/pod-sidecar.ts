@@ -1,4 +1,5 @@
 /** The sidecar of one pod: its identity's socket, its process, and whether it is ready for traffic. */
+import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { serveWorkloadApi } from "../identity/workload-api.ts";
@@ -6,7 +7,7 @@ import { ports, sidecarUser, spiffeId } from "../wire/sidecar.ts";
 import type { ContainerView } from "./container.ts";
 import type { DesiredPod } from "./desired.ts";
 import { keep } from "./keeper.ts";
-import { sidecarLaunch } from "./launch.ts";
+import { drainLaunch, sidecarLaunch } from "./launch.ts";
 import { logFile } from "./layout.ts";
 import type { PodContext } from "./pod.ts";
 import { httpGet } from "./probes.ts";
@@ -21,8 +22,8 @@ export interface Sidecar {
   readonly settled: Promise<void>;
   /** Services came or went: gives it another SVID when their names are not those in its own. */
   checkNames(): void;
-  /** No more questions to it; it goes on. */
-  stopWatching(): void;
+  /** No more questions to it; it goes on, and tells callers without a sidecar to go elsewhere. */
+  drain(): void;
   stop(): Promise<void>;
 }
 
@@ -139,6 +140,14 @@ export async function startSidecar(
     clearTimeout(timer);
     settled.resolve();
   };
+  const drain = (): void => {
+    stopWatching();
+    if (keeper.inner !== undefined) {
+      const { program, args, environment } = drainLaunch(context.launcher, keeper.inner);
+      // ends with the sidecar at the latest; without it callers meet a closed connection
+      execFile(program, args, { env: environment }, () => undefined);
+    }
+  };
   return {
     get ready() {
       return reason === "" && keeper.state === "running";
@@ -154,7 +163,7 @@ export async function startSidecar(
         workloadApi.rotateNow().catch(() => undefined);
       }
     },
-    stopWatching,
+    drain,
     async stop() {
       stopWatching();
       await keeper.stop("SIGTERM", grace);

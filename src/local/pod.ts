@@ -164,10 +164,10 @@ class LocalPod implements LocalPodHandle {
     const served = this.ready;
     this.#terminating = true;
     this.#context.onChange();
+    this.#sidecar?.drain();
     if (served) {
       await sleep(drainMilliseconds);
     }
-    this.#sidecar?.stopWatching();
     const grace = (this.desired.spec.terminationGracePeriodSeconds ?? 30) * 1000;
     await this.#init?.stop(grace);
     await Promise.race([this.#started, sleep(startPatience)]);

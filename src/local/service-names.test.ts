@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Service } from "../api/core.ts";
-import { serviceNames } from "./service-names.ts";
+import { mostNamedServices, serviceNames } from "./service-names.ts";
 
 function service(
   name: string,
@@ -38,4 +38,11 @@ test("the names of all Services that select the pod, and of no other", () => {
   for (const [labels, names] of cases) {
     assert.deepEqual(serviceNames(services, "shop", labels), names);
   }
+});
+
+test("a pod of very many Services has the names of some of them, always the same", () => {
+  const many = Array.from({ length: 10_000 }, (_, i) => service(`s${i}`, "shop", { app: "web" }));
+  const names = serviceNames(many, "shop", { app: "web" });
+  assert.equal(names.length, 3 * mostNamedServices);
+  assert.deepEqual(serviceNames(many.toReversed(), "shop", { app: "web" }), names);
 });

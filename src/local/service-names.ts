@@ -15,7 +15,10 @@ function selects(service: Service, namespace: string, labels: Labels): boolean {
   );
 }
 
-/** Of the Services that select a pod with these labels; sorted. */
+/** A certificate goes into every handshake, and peers refuse one that is too long: a pod of more Services has not all names. */
+export const mostNamedServices = 32;
+
+/** Of the Services that select a pod with these labels, the first `mostNamedServices` by name; sorted. */
 export function serviceNames(
   services: readonly Service[],
   namespace: string,
@@ -23,7 +26,10 @@ export function serviceNames(
 ): readonly string[] {
   return services
     .filter((service) => selects(service, namespace, labels))
-    .flatMap(({ metadata: { name } }) => {
+    .map(({ metadata: { name } }) => name)
+    .sort()
+    .slice(0, mostNamedServices)
+    .flatMap((name) => {
       const base = `${name}.${namespace}`;
       return [base, `${base}.svc`, `${base}.svc.${clusterDomain}`];
     })

@@ -1,5 +1,5 @@
 /** The sidecars' program as it was when the mesh was started: a build meanwhile does not pull it from under them. */
-import { chmodSync, cpSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 /** Copies `from` to `to`, readable by the sidecar's user whatever the umask of the build was. */
@@ -8,6 +8,7 @@ export function copySidecarProgram(from: string, to: string): void {
   cpSync(from, to, { recursive: true });
   chmodSync(to, 0o755);
   for (const entry of readdirSync(to, { recursive: true, withFileTypes: true })) {
-    chmodSync(join(entry.parentPath, entry.name), entry.isDirectory() ? 0o755 : 0o644);
+    const path = join(entry.parentPath, entry.name);
+    chmodSync(path, entry.isDirectory() || (statSync(path).mode & 0o100) !== 0 ? 0o755 : 0o644);
   }
 }

@@ -46,8 +46,8 @@ export const environment = {
 } as const;
 
 /**
- * On port 8886. `GET` of it changes nothing, and is answered when for a second no connection of the application has been
- * open and nothing has been on the way to it, or after 25 s: a container's preStop hook that lets it finish.
+ * On port 8886, for the pod itself: from then on callers that are no sidecars are told to go elsewhere. Answered when for
+ * a second no connection of the application has been open and nothing has been on the way to it, or after 25 s.
  */
 export const drainPath = "/drain";
 
@@ -55,6 +55,8 @@ export const drainPath = "/drain";
 export const paths = {
   /** nginx.conf, lua/ and the module; read-only. */
   program: "/usr/share/nginx-mesh",
+  /** Asks for `drainPath`: arguments are port and path. */
+  drain: "/usr/share/nginx-mesh/drain",
   /** Writable (a tmpfs of a few MiB is enough): process id file, internal unix sockets. */
   runtime: "/run/nginx-mesh",
   /** Unix socket of the SPIFFE Workload API. */

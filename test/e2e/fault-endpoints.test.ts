@@ -10,7 +10,7 @@ let client: Load;
 /** Milliseconds; with this many connections there are always half-sent answers, which nobody can ask for again. */
 const delay = 50;
 const connections = 10;
-const web = (options: { replicas: number; env?: Record<string, string> }) =>
+const web = (options: { replicas: number; env?: Record<string, string>; lingering?: boolean }) =>
   server({ name: "web", ...options, env: { DELAY: String(delay), ...options.env } });
 
 before(async () => {
@@ -39,6 +39,25 @@ test("more and fewer replicas: new ones get traffic, old ones end, nothing fails
   });
   assertNoFailure(report, "replicas up and down");
   assert.ok(Object.keys(report.pods).length >= 4, `answers came from ${JSON.stringify(report.pods)}`);
+});
+
+test("fewer replicas, and callers without a sidecar: their kept connections end before the applications do", async () => {
+  mesh.write("web.yaml", web({ replicas: 4, lingering: true }));
+  await mesh.until("4 replicas", ready("web", 4));
+  // several seconds of quiet on each connection: many more are idle than in use
+  mesh.write("plain.yaml", load({ name: "plain", meshed: false, rate: 20, connections: 40 }));
+  await mesh.until("the caller", ready("plain", 1));
+  const plain = await loadOf(mesh, "plain");
+  const report = await plain.during(async () => {
+    await new Promise((done) => setTimeout(done, 2500));
+    mesh.write("web.yaml", web({ replicas: 1, lingering: true }));
+    await mesh.until("1 replica", ready("web", 1));
+  });
+  assertNoFailure(report, "callers without a sidecar");
+  assert.ok(Object.keys(report.pods).length >= 4, `answers came from ${JSON.stringify(report.pods)}`);
+  mesh.write("plain.yaml", undefined);
+  mesh.write("web.yaml", web({ replicas: 2 }));
+  await mesh.until("2 replicas", ready("web", 2));
 });
 
 test("a change of the template replaces all pods, nothing fails", async () => {

@@ -17,27 +17,33 @@ export interface LoadReport {
 }
 
 export interface LoadOptions {
+  readonly name?: string;
   readonly target?: string;
   /** Requests a second. */
   readonly rate?: number;
   readonly connections?: number;
+  /** false: a pod without a sidecar. */
+  readonly meshed?: boolean;
 }
 
 const reportPort = 9000;
 
-/** Manifest of a pod `load` that asks a Service; its own port is not part of the mesh. */
+/** Manifest of a pod, `load` unless it is named, that asks a Service; its own port is not part of the mesh. */
 export function load(options: LoadOptions = {}): string {
   return server({
-    name: "load",
+    name: options.name ?? "load",
     command: ["node", "load.ts"],
     port: reportPort,
     env: {
       TARGET: options.target ?? "http://web/",
       RATE: String(options.rate ?? 100),
       CONNECTIONS: String(options.connections ?? 4),
+      // a sidecar repeats what met a close; a caller without one has to do it itself
+      REPEAT: options.meshed === false ? "1" : "0",
     },
     annotations: { "config.nsm.nginx.com/ignore-incoming-ports": String(reportPort) },
     terminationGracePeriodSeconds: 0,
+    meshed: options.meshed ?? true,
   });
 }
 
@@ -52,8 +58,8 @@ export interface Load {
   during(fault: () => Promise<unknown>, calm?: number): Promise<LoadReport>;
 }
 
-export async function loadOf(mesh: TestMesh): Promise<Load> {
-  const { address } = await mesh.pod("load");
+export async function loadOf(mesh: TestMesh, name = "load"): Promise<Load> {
+  const { address } = await mesh.pod(name);
   const url = `http://${address}:${reportPort}/`;
   const load: Load = {
     report: async () => (await (await fetch(url)).json()) as LoadReport,

@@ -18,7 +18,14 @@ export interface ServerOptions {
   /** Default: a connection to the port; `null`: none. */
   readonly readinessProbe?: object | null;
   readonly terminationGracePeriodSeconds?: number;
+  /** A second container that ends two seconds after the first, and with it the sidecar. */
+  readonly lingering?: boolean;
 }
+
+const lingering = {
+  name: "lingering",
+  command: ["bash", "-c", "trap 'sleep 2; exit' TERM; while true; do sleep 0.1; done"],
+};
 
 function container(options: ServerOptions, port: number): object {
   const env = Object.entries(options.env ?? {}).map(([name, value]) => ({ name, value }));
@@ -67,7 +74,7 @@ export function server(options: ServerOptions): string {
           spec: {
             serviceAccountName: name,
             terminationGracePeriodSeconds: options.terminationGracePeriodSeconds ?? 5,
-            containers: [container(options, port)],
+            containers: [container(options, port), ...(options.lingering === true ? [lingering] : [])],
           },
         },
       },

@@ -1,13 +1,16 @@
 /** Health probes as injected pods have them, and the end of a sidecar: /drain, then SIGQUIT. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { manifest } from "../e2e/workload.ts";
 import { probeRequest, type ProbeTarget } from "../../src/wire/probes.ts";
-import { ports } from "../../src/wire/sidecar.ts";
-import { type BareMesh, startBareMesh } from "./bare-mesh.ts";
+import { drainPath, ports } from "../../src/wire/sidecar.ts";
+import { type BareMesh, type Ended, startBareMesh } from "./bare-mesh.ts";
 import { deployment, service } from "./manifests.ts";
 
 let mesh: BareMesh;
+/** The preStop hook of an injected sidecar. */
+const hook = join(import.meta.dirname, "../../build/sidecar/drain");
 
 const targets: readonly ProbeTarget[] = [
   { kind: "http", port: 8080, path: "/healthz?deep=1&x=%2F" },
@@ -39,7 +42,10 @@ before(async () => {
       deployment("four", strict),
       deployment("six", strict),
       deployment("leaving"),
-      service("leaving", "leaving", [{ name: "http", port: 80, target: 8080 }]),
+      service("leaving", "leaving", [
+        { name: "http", port: 80, target: 8080 },
+        { name: "grpc", port: 50051, target: 50051 },
+      ]),
       deployment("client"),
     ),
     services: { leaving: ["10.99.0.10"] },
@@ -167,19 +173,49 @@ test("nothing else is let through", async () => {
   assert.equal((await ask("four", ports.httpsProbes, path)).status, 404);
 });
 
-test("/drain waits for what is open, and says what that was; SIGQUIT then ends the sidecar within two seconds", async () => {
+test("/drain is for the pod itself, and the hook says when it is refused", async () => {
+  assert.equal((await ask("four", ports.status, "/drain")).status, 403);
+  const { status, stderr } = await mesh.run("leaving", hook, String(ports.status), "/elsewhere");
+  assert.equal(status, 0, stderr);
+  const refused = await mesh.run("leaving", hook, String(ports.metrics), "/elsewhere");
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /the sidecar answers: HTTP\/1\.1 404/);
+  const nobody = await mesh.run("kubelet", hook, String(ports.status), drainPath);
+  assert.match(nobody.stderr, /connecting to the sidecar at 127\.0\.0\.1:8886: Connection refused/);
+});
+
+test("while it drains, callers without a sidecar are told to go elsewhere; it waits for what is open; SIGQUIT then ends it within two seconds", async () => {
+  const caller = join(import.meta.dirname, "apps/caller.ts");
+  const plain = mesh.run("kubelet", process.execPath, caller, "10.66.0.4");
   const slow = mesh.run("client", "curl", "-sS", "-m", "10", "http://10.99.0.10/slow?ms=2500");
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await new Promise((resolve) => setTimeout(resolve, 1000));
   const started = Date.now();
-  const drain = (pod: string): Promise<{ readonly stdout: string }> =>
-    mesh.run(pod, "curl", "-sS", "-m", "28", `http://127.0.0.1:${ports.status}/drain`);
+  const drain = (pod: string): Promise<Ended> => mesh.run(pod, hook, String(ports.status), drainPath);
   const [server, client] = await Promise.all([drain("leaving"), drain("client"), slow]);
   const took = Date.now() - started;
-  assert.ok(took > 3000 && took < 5500, `${took} ms`);
-  assert.match(server.stdout, /"incoming":0/);
-  assert.match(client.stdout, /"outgoing":0/);
+  assert.deepEqual([server.status, client.status], [0, 0], server.stderr + client.stderr);
+  assert.ok(took > 2300 && took < 5500, `${took} ms`);
   assert.equal((await slow).stdout, "slow");
+
+  const { stdout, stderr } = await plain;
+  const saw = JSON.parse(stdout === "" ? assert.fail(stderr) : stdout) as Saw;
+  assert.ok(saw.idleClosedAfter < 2000, `idle connection closed after ${saw.idleClosedAfter} ms`);
+  assert.equal(saw.underWay, "200 close");
+  assert.equal(saw.later, "200 close");
+  assert.deepEqual([saw.session.statuses, saw.session.code], ["200", 0]);
+  assert.ok(
+    saw.session.requests > 2 && saw.session.requests < 30,
+    `GOAWAY after ${saw.session.requests} requests`,
+  );
+
   const quit = Date.now();
   await mesh.endSidecar("leaving", "SIGQUIT");
   assert.ok(Date.now() - quit < 2500, `${Date.now() - quit} ms`);
 });
+
+interface Saw {
+  readonly idleClosedAfter: number;
+  readonly underWay: string;
+  readonly later: string;
+  readonly session: { readonly requests: number; readonly statuses: string; readonly code: number };
+}

@@ -158,8 +158,10 @@ interface MeshNative {
   path(request: unknown): string;
   header(request: unknown, name: string): string | undefined;
   connections(): LuaMultiReturn<[number, number]>;
-  /** Full ones that came in, full ones that went out, resumed ones that came in. */
   /** Connections of the application, and what it handles for others. */
   open(): LuaMultiReturn<[number, number]>;
+  /** The pod is about to end: callers that are no sidecars are told to go elsewhere. */
+  drain(): void;
+  /** Full ones that came in, full ones that went out, resumed ones that came in. */
   handshakes(): LuaMultiReturn<[number, number, number]>;
 }

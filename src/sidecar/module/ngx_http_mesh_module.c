@@ -284,6 +284,10 @@ ngx_http_mesh_incoming(ngx_http_request_t *r, ngx_http_mesh_ctx_t *ctx)
         }
     }
 
+    if (mc->caller.next == NULL && (mc->peer.len == 0 || mc->ingress)) {
+        ngx_http_mesh_drain_caller(mc);
+    }
+
     ctx->endpoint = ngx_mesh_logic_admit(mc->edge, r);
 
     if (ctx->endpoint < 0) {
@@ -306,6 +310,8 @@ static ngx_int_t
 ngx_http_mesh_header_filter(ngx_http_request_t *r)
 {
     ngx_http_mesh_ctx_t  *ctx;
+
+    ngx_http_mesh_drain_response(r);
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_mesh_module);
 

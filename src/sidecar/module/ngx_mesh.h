@@ -73,6 +73,7 @@ typedef struct {
     ngx_int_t            waiter;            /* slot in the table of held connections */
     ngx_event_t          held;              /* resume, or time-out of holding */
     ngx_stream_session_t *session;          /* while held */
+    ngx_queue_t          caller;            /* incoming HTTP of no sidecar: in the list of ngx_http_mesh_drain.c */
 
     unsigned             captured:1;        /* `original` is set */
     unsigned             identified:1;      /* `peer` is set */
@@ -266,6 +267,11 @@ void ngx_http_mesh_end_gathering(ngx_http_mesh_ctx_t *ctx);
 extern ngx_str_t  ngx_http_mesh_unreachable;
 ngx_int_t ngx_http_mesh_add_variables(ngx_conf_t *cf);
 ngx_int_t ngx_http_mesh_log_handler(ngx_http_request_t *r);
+
+/* ngx_http_mesh_drain.c */
+void ngx_http_mesh_drain(void);
+void ngx_http_mesh_drain_caller(ngx_mesh_connection_t *mc);
+void ngx_http_mesh_drain_response(ngx_http_request_t *r);
 
 ngx_int_t ngx_stream_mesh_outgoing(ngx_stream_session_t *s, ngx_mesh_connection_t *mc);
 ngx_int_t ngx_stream_mesh_incoming(ngx_stream_session_t *s, ngx_mesh_connection_t *mc);

@@ -157,6 +157,10 @@ ngx_mesh_connection_cleanup(void *data)
         ngx_mesh_open.outgoing--;
     }
 
+    if (mc->caller.next) {
+        ngx_queue_remove(&mc->caller);
+    }
+
     if (mc->destination != NGX_MESH_NONE || mc->edge != NGX_MESH_NONE) {
         ngx_mesh_logic_closed(mc->destination, mc->edge);
     }

@@ -311,6 +311,15 @@ ngx_mesh_native_open_count(lua_State *L)
 }
 
 
+/* drain(): the pod is about to end, see ngx_http_mesh_drain.c; to be called until it has ended */
+static int
+ngx_mesh_native_drain(lua_State *L)
+{
+    ngx_http_mesh_drain();
+    return 0;
+}
+
+
 /* handshakes(): full incoming, full outgoing, resumed incoming; of this worker */
 static int
 ngx_mesh_native_handshakes(lua_State *L)
@@ -343,6 +352,7 @@ static const luaL_Reg  ngx_mesh_native_functions[] = {
     { "header", ngx_mesh_native_header },
     { "connections", ngx_mesh_native_connections },
     { "open", ngx_mesh_native_open_count },
+    { "drain", ngx_mesh_native_drain },
     { "handshakes", ngx_mesh_native_handshakes },
     { NULL, NULL }
 };

@@ -66,11 +66,12 @@ function notReady(state: Worker): string | undefined {
 const quiet = 1;
 const longestDrain = 25;
 
-/** Called by `content_by_lua` for `drainPath` of src/wire/sidecar.ts. */
+/** Called by `content_by_lua` for `drainPath` of src/wire/sidecar.ts, which nginx lets only the pod itself ask for. */
 export function drain(): void {
   const started = ngx.now();
   let busyAt = started;
   for (;;) {
+    native.drain();
     const [outgoing, incoming] = native.open();
     const now = ngx.now();
     if (outgoing + incoming > 0) {

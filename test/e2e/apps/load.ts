@@ -1,6 +1,7 @@
 /**
  * A client that sends GET requests at a steady rate over several kept-alive connections and remembers every failure.
- * Environment: TARGET (URL), RATE (requests a second), CONNECTIONS. Its report is at port 9000: GET gives it as it is;
+ * Environment: TARGET (URL), RATE (requests a second), CONNECTIONS, REPEAT (1: a kept connection that the server closed
+ * when the request was on its way is no failure, the request goes out again, as clients do). Its report is at port 9000: GET gives it as it is;
  * POST begins a new one, and gives the old one when all of its requests have ended.
  */
 import { Agent, createServer, get } from "node:http";
@@ -9,6 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const target = process.env["TARGET"] ?? "http://web/";
 const rate = Number(process.env["RATE"] ?? 100);
 const connections = Number(process.env["CONNECTIONS"] ?? 4);
+const repeat = process.env["REPEAT"] === "1";
 const patience = 10_000;
 
 interface Report {
@@ -44,7 +46,13 @@ function ask(agent: Agent): Promise<{ status: number; body: string }> {
       response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
     });
     request.on("timeout", () => request.destroy(new Error(`no answer within ${patience / 1000} s`)));
-    request.on("error", reject);
+    request.on("error", (error: NodeJS.ErrnoException) => {
+      if (repeat && request.reusedSocket && error.code === "ECONNRESET") {
+        ask(agent).then(resolve, reject);
+      } else {
+        reject(error);
+      }
+    });
   });
 }
 
