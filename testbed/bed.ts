@@ -54,6 +54,10 @@ export function readRecord(layout: Layout): RecordState {
   return isAlive(record, layout) ? { kind: "alive", record } : { kind: "dead" };
 }
 
+export function saveRecord(layout: Layout, record: BedRecord): void {
+  writeFileSync(layout.record, JSON.stringify(record), { mode: 0o600 });
+}
+
 /** Whether the recorded process is there and is the one that was recorded, not another with its number. */
 function isAlive(record: BedRecord, layout: Layout): boolean {
   try {
@@ -121,7 +125,7 @@ export async function makeBed(layout: Layout, wanted: Omit<BedRecord, "pid">): P
   }
   child.unref();
   const record: BedRecord = { pid: child.pid, ...wanted };
-  writeFileSync(layout.record, JSON.stringify(record), { mode: 0o600 });
+  saveRecord(layout, record);
   const bed = await untilThere(layout, record);
   await run([...bed.enter(), "mount", "--bind", layout.state, inside.state]);
   await run([...bed.enter(), "sh", "-e"], { input: planeScript(bed.plan) });

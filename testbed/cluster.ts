@@ -1,18 +1,20 @@
 /**
- * A Kubernetes cluster on this machine, without a container engine or systemd: `node testbed/cluster.ts up|down|status|restart PART`.
+ * A Kubernetes cluster on this machine, without a container engine or systemd: `node testbed/cluster.ts up|down|status`, and for
+ * tests `restart PART`, `signal PART NAME`, `proxy MODE`.
  * Environment: CLUSTER_STATE (state folder), CLUSTER_NODES (default 2), CLUSTER_PROXY (iptables or nftables), NGINX_MESH_CACHE.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { openBed, readRecord, removeBed } from "./bed.ts";
+import { end, partNamed, runningBed, switchProxy } from "./change.ts";
 import { BedError } from "./errors.ts";
 import { nodeParts, planeParts } from "./parts.ts";
 import { layoutOf, stateFolder } from "./plan.ts";
 import { pidOf, signal } from "./processes.ts";
 import { say } from "./progress.ts";
-import { run, sleep } from "./run.ts";
-import { up, type Settings } from "./start.ts";
+import { run } from "./run.ts";
+import { programsOf, up, type Settings } from "./start.ts";
 
 const checkout = join(import.meta.dirname, "..");
 const environment = z
@@ -54,25 +56,25 @@ async function status({ layout }: Settings): Promise<void> {
 
 /** Ends one part and starts it again: what a test of its absence needs. */
 async function restart(settings: Settings, name: string): Promise<void> {
-  const found = readRecord(settings.layout);
-  if (found.kind !== "alive") {
-    throw new BedError('there is no cluster; "make cluster" makes one');
-  }
-  const bed = openBed(settings.layout, found.record);
-  const parts = [...planeParts(bed.plan), ...nodeParts(bed.plan)];
-  const part = parts.find((each) => each.name === name);
-  if (part === undefined) {
-    throw new BedError(`no part is called "${name}"; there are ${parts.map((each) => each.name).join(", ")}`);
-  }
-  await signal(bed, part, "TERM");
-  while ((await pidOf(bed, part)) !== undefined) {
-    await sleep(50);
-  }
+  const bed = runningBed(settings.layout);
+  await end(bed, partNamed(bed, name));
   await up(settings);
 }
 
+const signalName = z.enum(["TERM", "KILL", "STOP", "CONT"]);
+const proxyMode = z.enum(["iptables", "nftables"]);
+
+/** What was typed, if it is one of those that there are. */
+function oneOf<T extends string>(names: z.ZodType<T> & { options: readonly T[] }, typed: string): T {
+  const parsed = names.safeParse(typed);
+  if (!parsed.success) {
+    throw new BedError(`"${typed}" is none of ${names.options.join(", ")}`);
+  }
+  return parsed.data;
+}
+
 async function main(): Promise<void> {
-  const [command, argument] = process.argv.slice(2);
+  const [command, argument = "", name = ""] = process.argv.slice(2);
   if (!environment.success) {
     throw new BedError(z.prettifyError(environment.error));
   }
@@ -95,13 +97,21 @@ async function main(): Promise<void> {
     case "status":
       return status(settings);
     case "restart":
-      return restart(settings, argument ?? "");
+      return restart(settings, argument);
+    case "signal": {
+      const bed = runningBed(settings.layout);
+      return signal(bed, partNamed(bed, argument), oneOf(signalName, name));
+    }
+    case "proxy": {
+      const mode = oneOf(proxyMode, argument);
+      return switchProxy(runningBed(settings.layout), await programsOf(settings), mode);
+    }
     case "kubeconfig":
       console.log(settings.layout.kubeconfig);
       return;
     default:
       throw new BedError(
-        `"${command ?? ""}" is no command; there are up, down, status, kubeconfig, restart PART`,
+        `"${command ?? ""}" is no command; there are up, down, status, kubeconfig, restart PART, signal PART NAME, proxy MODE`,
       );
   }
 }

@@ -27,12 +27,7 @@ export interface Settings {
 /** A cluster with all nodes ready. Throws BedError that names the step, the part and its log. */
 export async function up(settings: Settings): Promise<Bed> {
   const { layout } = settings;
-  const programs = await buildPrograms({
-    source: join(settings.checkout, "testbed/go"),
-    cache: settings.cache,
-    wanted: moduleNames,
-    onBuild: (name) => say("build", `${name} (once; kept in ${settings.cache})`),
-  });
+  const programs = await programsOf(settings);
   const archives = [...bedImages(settings, programs), ...meshImages(settings.checkout)];
   const bed = await openOrMake(settings);
   linkPrograms(layout, programs);
@@ -40,6 +35,16 @@ export async function up(settings: Settings): Promise<Bed> {
   await startNodes(bed, programs, archives);
   await startAddons(bed, programs);
   return bed;
+}
+
+/** Builds what has not been built yet. */
+export function programsOf({ checkout, cache }: Settings): Promise<Programs> {
+  return buildPrograms({
+    source: join(checkout, "testbed/go"),
+    cache,
+    wanted: moduleNames,
+    onBuild: (name) => say("build", `${name} (once; kept in ${cache})`),
+  });
 }
 
 function bedImages(settings: Settings, programs: Programs): readonly Archive[] {

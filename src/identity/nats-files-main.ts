@@ -8,7 +8,12 @@ import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { openApiServer } from "../cluster/kubernetes/api-server.ts";
-import { inCluster, InClusterError, serviceAccountFolder } from "../cluster/kubernetes/in-cluster.ts";
+import {
+  anyAddress,
+  inCluster,
+  InClusterError,
+  serviceAccountFolder,
+} from "../cluster/kubernetes/in-cluster.ts";
 import { keepClusterNatsFiles } from "./nats-files.ts";
 
 const log = pino(
@@ -23,10 +28,11 @@ const options = {
   namespace: { type: "string" },
   /** Where the server keeps its store; default: a folder in `--directory`. */
   "store-directory": { type: "string" },
-  /** Address that it listens at; `::` takes both families where the node has IPv6. */
-  listen: { type: "string", default: "0.0.0.0" },
+  /** Address that it listens at: `::` takes both families, `auto` those that this pod has. */
+  listen: { type: "string", default: "auto" },
   port: { type: "string", default: "4222" },
-  monitor: { type: "string", default: "0.0.0.0:8222" },
+  /** Default: port 8222 of the same address. */
+  monitor: { type: "string" },
   /** Folder with `token` and `ca.crt`. */
   credentials: { type: "string", default: serviceAccountFolder },
   once: { type: "boolean", default: false },
@@ -55,15 +61,17 @@ function readFlags(args: readonly string[]) {
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     throw new OptionsError(`--port ${values.port} is not a port`);
   }
+  const listen = values.listen === "auto" ? anyAddress(process.env) : values.listen;
+  const host = listen.includes(":") ? `[${listen}]` : listen;
   return {
     directory: needed("directory"),
     workloadApi: needed("workload-api"),
     trustDomain: needed("trust-domain"),
     namespace: needed("namespace"),
     storeDirectory: values["store-directory"] ?? join(needed("directory"), "store"),
-    listen: values.listen,
+    listen,
     port,
-    monitor: values.monitor,
+    monitor: values.monitor ?? `${host}:8222`,
     credentials: values.credentials,
     once: values.once,
   };

@@ -78,3 +78,19 @@ startupProbe:
   timeoutSeconds: 5
   failureThreshold: 180
 {{- end }}
+
+{{/* Where the mesh's own programs listen: `auto` is what the addresses of their pod say. */}}
+{{- define "mesh.listen" -}}
+{{- if kindIs "bool" .Values.ipv6 }}{{ ternary "::" "0.0.0.0" .Values.ipv6 }}{{ else }}auto{{ end }}
+{{- end }}
+{{- define "mesh.podAddresses" -}}
+- name: POD_IPS
+  valueFrom:
+    fieldRef: { fieldPath: status.podIPs }
+{{- end }}
+
+{{/* The same for SPIRE, which is told: IPv4 is enough for its clients wherever it is the first family. */}}
+{{- define "mesh.listenSpire" -}}
+{{- $first := eq (include "mesh.firstFamily" .) "IPv6" }}
+{{- ternary "::" "0.0.0.0" (ternary .Values.ipv6 $first (kindIs "bool" .Values.ipv6)) }}
+{{- end }}

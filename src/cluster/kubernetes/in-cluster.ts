@@ -56,3 +56,16 @@ export function inCluster(
     },
   };
 }
+
+/**
+ * Whether pods of this cluster have IPv6 addresses, as this one does or does not: `POD_IPS` holds its `status.podIPs`, with a comma
+ * between them.
+ */
+export function podsHaveIpv6(environment: NodeJS.ProcessEnv): boolean {
+  return (environment["POD_IPS"] ?? "").includes(":");
+}
+
+/** All addresses of the families that pods have: `::` takes both, and does not exist where the kernel has no IPv6. */
+export function anyAddress(environment: NodeJS.ProcessEnv): string {
+  return podsHaveIpv6(environment) ? "::" : "0.0.0.0";
+}

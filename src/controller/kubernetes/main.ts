@@ -177,7 +177,7 @@ function readinessOf(
 }
 
 async function main(): Promise<void> {
-  const parts = createParts(readKubernetesOptions(process.argv.slice(2)));
+  const parts = createParts(readKubernetesOptions(process.argv.slice(2), process.env));
   const { options, api, identity, nats, state, statistics } = parts;
   const loop = startLoop(parts);
   state.election = () => ({ leading: loop.election.leading(), leader: loop.election.leader() });

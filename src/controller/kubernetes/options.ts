@@ -1,6 +1,6 @@
 /** Flags of the controller in a cluster. */
 import { parseArgs } from "node:util";
-import { serviceAccountFolder } from "../../cluster/kubernetes/in-cluster.ts";
+import { anyAddress, podsHaveIpv6, serviceAccountFolder } from "../../cluster/kubernetes/in-cluster.ts";
 import { OptionsError } from "../options.ts";
 
 export interface KubernetesOptions {
@@ -18,11 +18,11 @@ export interface KubernetesOptions {
   readonly clusterDomain: string;
   /** Where the sidecar stands in a pod: `native` or `classic`. */
   readonly sidecarOrder: string;
-  /** Whether pods have IPv6 addresses. */
+  /** Whether pods have IPv6 addresses; when that is not said, those of this controller's pod tell. */
   readonly ipv6: boolean;
   /** How the Workload API's socket comes into pods: `hostPath` or `csi`. */
   readonly podWorkloadApi: string;
-  /** Addresses to listen at; `::` takes both families. */
+  /** Address to listen at; `::` takes both families. */
   readonly listen: string;
   /** Address of the control API, whose callers are not asked who they are: a loopback address. */
   readonly controlListen: string;
@@ -40,9 +40,9 @@ const flags = {
   "image-pull-policy": { type: "string", default: "IfNotPresent" },
   "cluster-domain": { type: "string", default: "cluster.local" },
   "sidecar-order": { type: "string", default: "native" },
-  ipv6: { type: "boolean", default: false },
+  ipv6: { type: "string", default: "auto" },
   "pod-workload-api": { type: "string", default: "hostPath" },
-  listen: { type: "string", default: "0.0.0.0" },
+  listen: { type: "string", default: "auto" },
   "control-listen": { type: "string", default: "127.0.0.1" },
   credentials: { type: "string", default: serviceAccountFolder },
 } as const;
@@ -50,11 +50,15 @@ const flags = {
 const allowed = {
   "image-pull-policy": ["Always", "IfNotPresent", "Never"],
   "sidecar-order": ["native", "classic"],
+  ipv6: ["true", "false", "auto"],
   "pod-workload-api": ["hostPath", "csi"],
 } as const;
 
 /** Throws OptionsError. */
-export function readKubernetesOptions(args: readonly string[]): KubernetesOptions {
+export function readKubernetesOptions(
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): KubernetesOptions {
   let values: Readonly<Record<string, string | boolean | undefined>>;
   try {
     ({ values } = parseArgs({ args: [...args], options: flags, strict: true }));
@@ -79,6 +83,8 @@ export function readKubernetesOptions(args: readonly string[]): KubernetesOption
   if (!/^\S+:\d{1,5}$/.test(nats)) {
     throw new OptionsError(`--nats ${nats} is not HOST:PORT`);
   }
+  const ipv6 = oneOf("ipv6");
+  const listen = text("listen");
   return {
     namespace: text("namespace"),
     trustDomain: text("trust-domain"),
@@ -89,9 +95,9 @@ export function readKubernetesOptions(args: readonly string[]): KubernetesOption
     imagePullPolicy: oneOf("image-pull-policy"),
     clusterDomain: text("cluster-domain"),
     sidecarOrder: oneOf("sidecar-order"),
-    ipv6: values["ipv6"] === true,
+    ipv6: ipv6 === "auto" ? podsHaveIpv6(environment) : ipv6 === "true",
     podWorkloadApi: oneOf("pod-workload-api"),
-    listen: text("listen"),
+    listen: listen === "auto" ? anyAddress(environment) : listen,
     controlListen: text("control-listen"),
     credentials: text("credentials"),
   };
