@@ -1,5 +1,5 @@
 /** Scenarios of the parts that stand alone. Compiles to Lua too, see scenarios.ts. */
-import type { BalancedEndpoint, Pool } from "../../src/sidecar/logic/balancer.ts";
+import type { BalancedEndpoint, Pool } from "../../src/sidecar/logic/methods.ts";
 import type { RequestView, RouteRule } from "../../src/sidecar/logic/route.ts";
 import type { Edge, EdgeOptions } from "../../src/sidecar/logic/statistics.ts";
 import type { LbMethod } from "../../src/wire/messages.ts";

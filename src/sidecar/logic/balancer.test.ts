@@ -3,7 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { seeded, unevenness } from "../../../test/sidecar/random.ts";
 import type { LbMethod } from "../../wire/messages.ts";
-import { answered, refused, release, take, type BalancedEndpoint, type Pool } from "./balancer.ts";
+import { answered, refused, release, take } from "./balancer.ts";
+import type { BalancedEndpoint, Pool } from "./methods.ts";
 
 const methods: readonly LbMethod[] = [
   "round_robin",

@@ -1,5 +1,5 @@
 /** What is done now and then: what nothing has used for long goes, so that memory follows the traffic. */
-import { forget } from "./destinations.ts";
+import { forget } from "./changes.ts";
 import type { Key, Keys } from "./keys.ts";
 import type { Mesh } from "./mesh.ts";
 

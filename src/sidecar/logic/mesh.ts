@@ -6,7 +6,7 @@ import type {
   WorkloadMessage,
   WorkloadReference,
 } from "../../wire/messages.ts";
-import type { BalancedEndpoint, Pool } from "./balancer.ts";
+import type { BalancedEndpoint, Pool } from "./methods.ts";
 import { createKeys, type Keys } from "./keys.ts";
 import type { RequestView, RouteRule } from "./route.ts";
 import { createStatistics, type Edge, type Statistics } from "./statistics.ts";

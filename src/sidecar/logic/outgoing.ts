@@ -5,12 +5,13 @@ import { ports } from "../../wire/sidecar.ts";
 import * as actions from "./actions.ts";
 import { inRange } from "./address.ts";
 import { answered, refused, release, take } from "./balancer.ts";
-import { egressDestination, podDestination, serviceDestination, servicePort } from "./destinations.ts";
+import { egressDestination, podDestination, serviceDestination } from "./destinations.ts";
 import { hasEgress, httpPort, noEgress } from "./egress.ts";
 import { need, type Key } from "./keys.ts";
 import { mtlsMode, type Destination, type Mesh, type MeshEndpoint, type MeshPool } from "./mesh.ts";
 import { chooseBackend } from "./route.ts";
 import { record, recordTimes } from "./statistics.ts";
+import { servicePort } from "./service-ports.ts";
 
 export interface Decision {
   readonly action: number;

@@ -1,7 +1,7 @@
 /** What an answer or a message from NATS changes. */
 import { completeKey } from "../../wire/keys.ts";
 import { wireVersion, type Protocol, type WorkloadMessage } from "../../wire/messages.ts";
-import { refresh, refreshAll } from "./destinations.ts";
+import { refresh, refreshAll } from "./changes.ts";
 import { takeWaiters, type Key } from "./keys.ts";
 import type { Mesh } from "./mesh.ts";
 

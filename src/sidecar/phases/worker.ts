@@ -3,7 +3,8 @@ import { inboxPrefix, statisticsSubject, workloadKey } from "../../wire/keys.ts"
 import { wireVersion } from "../../wire/messages.ts";
 import { environment, spiffeId, controlPlaneNamespace, natsServiceAccount } from "../../wire/sidecar.ts";
 import { createNatsAddress, locateNats, type NatsAddress } from "../host/nats-address.ts";
-import { createNats, followNats, publish, unfollow, wake, type Nats } from "../host/nats.ts";
+import { createNats, publish, unfollow, wake, type Nats } from "../host/nats.ts";
+import { followNats } from "../host/nats-session.ts";
 import { unguessable } from "../host/unguessable.ts";
 import { followIdentity, type IdentityState } from "../host/workload-api.ts";
 import { createWorld, lastSettings } from "../host/world.ts";
