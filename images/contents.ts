@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { environment, paths, ports, sidecarUser } from "../src/wire/sidecar.ts";
 import type { ImageConfig, Layer } from "./oci.ts";
 import { withFolders, type DebianRoot } from "./root.ts";
-import type { TarEntry } from "./tar.ts";
+import type { TarEntry } from "../src/cli/tar.ts";
 
 export interface Inputs {
   readonly root: DebianRoot;

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import { tar, type TarEntry } from "./tar.ts";
+import { tar, type TarEntry } from "../src/cli/tar.ts";
 
 export interface ImageConfig {
   /** Repository and tag, as `nginx-mesh-sidecar:0.1.0`. */

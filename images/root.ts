@@ -6,7 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { TarEntry } from "./tar.ts";
+import type { TarEntry } from "../src/cli/tar.ts";
 
 export interface DebianRoot {
   /** The files and folders (paths inside the root, absolute) with the libraries they load; links in between are resolved. */

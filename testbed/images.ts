@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildImage, type Layer } from "../images/oci.ts";
 import { openRoot, withFolders } from "../images/root.ts";
-import type { TarEntry } from "../images/tar.ts";
+import type { TarEntry } from "../src/cli/tar.ts";
 import { BedError } from "./errors.ts";
 import { pauseImage } from "./node-files.ts";
 import { registry } from "./plan.ts";

@@ -15,7 +15,7 @@ import { join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { parse } from "yaml";
-import { tar } from "../images/tar.ts";
+import { tar } from "../src/cli/tar.ts";
 
 const root = join(import.meta.dirname, "..");
 const output = join(root, "build");

@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 
 import { Command } from "commander";
 
-import { tar } from "../../images/tar.ts";
+import { tar } from "./tar.ts";
 import { version } from "../controller/version.ts";
 import { askPod, controllerPod } from "./cluster-mesh.ts";
 import { injectedPods, injectedPodsPath } from "./cluster-status.ts";
