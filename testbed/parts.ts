@@ -78,17 +78,24 @@ export function apiServer(plan: Plan): Part {
   };
 }
 
+/** Arguments of a client of the API server of which there is one. */
+function alone(user: string): readonly string[] {
+  const kubeconfig = kubeconfigPath(user);
+  return [
+    `--kubeconfig=${kubeconfig}`,
+    `--authentication-kubeconfig=${kubeconfig}`,
+    `--authorization-kubeconfig=${kubeconfig}`,
+    "--bind-address=127.0.0.1",
+    "--leader-elect=false",
+  ];
+}
+
 export function controllerManager(plan: Plan): Part {
-  const kubeconfig = kubeconfigPath("kube-controller-manager");
   return {
     name: "kube-controller-manager",
     program: "kube-controller-manager",
     args: [
-      `--kubeconfig=${kubeconfig}`,
-      `--authentication-kubeconfig=${kubeconfig}`,
-      `--authorization-kubeconfig=${kubeconfig}`,
-      "--bind-address=127.0.0.1",
-      "--leader-elect=false",
+      ...alone("kube-controller-manager"),
       "--use-service-account-credentials=true",
       `--service-account-private-key-file=${key("service-accounts")}`,
       `--root-ca-file=${certificate("ca")}`,
@@ -100,17 +107,10 @@ export function controllerManager(plan: Plan): Part {
 }
 
 export function scheduler(): Part {
-  const kubeconfig = kubeconfigPath("kube-scheduler");
   return {
     name: "kube-scheduler",
     program: "kube-scheduler",
-    args: [
-      `--kubeconfig=${kubeconfig}`,
-      `--authentication-kubeconfig=${kubeconfig}`,
-      `--authorization-kubeconfig=${kubeconfig}`,
-      "--bind-address=127.0.0.1",
-      "--leader-elect=false",
-    ],
+    args: alone("kube-scheduler"),
   };
 }
 

@@ -16,7 +16,7 @@ const program = join(folder, "hello");
 let hello: Buffer;
 
 before(async () => {
-  compileParser("ngx_mesh_hello.c", "hello_main.c", program);
+  compileParser("ngx_mesh_hello.c", "report_hello.c", program);
   hello = await helloOf(["-servername", serverNames.http, "-tls1_3"]);
 });
 

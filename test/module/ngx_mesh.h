@@ -25,4 +25,7 @@ typedef struct {
 ngx_int_t ngx_mesh_hello_server_name(u_char *p, u_char *last, ngx_str_t *name);
 ngx_int_t ngx_mesh_http_request(u_char *p, u_char *last);
 
+/* Writes a line about one piece of bytes. */
+void report(u_char *bytes, size_t len);
+
 #endif

@@ -5,12 +5,12 @@ import { join } from "node:path";
 
 const flags = ["-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined"];
 
-/** Compiles a source of the module with a main program of this folder. */
-export function compileParser(source: string, main: string, program: string): void {
+/** Compiles a source of the module with the report on one piece, a source of this folder. */
+export function compileParser(source: string, report: string, program: string): void {
   const module = join(import.meta.dirname, "../../src/sidecar/module", source);
   // included first, the small header keeps the module's own out
   const header = ["-I", import.meta.dirname, "-include", join(import.meta.dirname, "ngx_mesh.h")];
-  const sources = [module, join(import.meta.dirname, main)];
+  const sources = [module, ...[report, "pieces_main.c"].map((file) => join(import.meta.dirname, file))];
   execFileSync("gcc", [...flags, "-fno-sanitize-recover=all", ...header, "-o", program, ...sources]);
 }
 

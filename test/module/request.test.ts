@@ -9,7 +9,7 @@ import { compileParser, parsePieces } from "./pieces.ts";
 const folder = mkdtempSync(join(tmpdir(), "mesh-request-"));
 const program = join(folder, "request");
 
-before(() => compileParser("ngx_mesh_request.c", "request_main.c", program));
+before(() => compileParser("ngx_mesh_request.c", "report_request.c", program));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 function results(texts: readonly string[]): string[] {

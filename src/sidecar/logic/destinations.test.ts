@@ -8,6 +8,7 @@ import {
   serviceMessage,
   servicePort,
   split,
+  workloadMessage,
 } from "../../../test/sidecar/messages.ts";
 import {
   answer,
@@ -19,7 +20,6 @@ import {
   type Bucket,
   type Scene,
 } from "../../../test/sidecar/world.ts";
-import { workloadMessage } from "../../../test/sidecar/messages.ts";
 import { addressKey, serviceKey } from "../../wire/keys.ts";
 import * as actions from "./actions.ts";
 import type { Destination } from "./mesh.ts";

@@ -1,25 +1,12 @@
 /*
- * Reads pieces of bytes from standard input, each after its length (4 bytes, big-endian), and writes a line for each:
- * what the parser returned. Each piece has a block of memory of exactly its size, so that the
- * address sanitizer notices a read of one byte too many.
+ * Reads pieces of bytes from standard input, each after its length (4 bytes, big-endian), and reports on each. Each piece
+ * has a block of memory of exactly its size, so that the address sanitizer notices a read of one byte too many.
  */
 
 #include "ngx_mesh.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-
-static void
-report(u_char *bytes, size_t len)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_mesh_http_request(bytes, bytes + len);
-
-    printf("%s\n", rc == NGX_OK ? "OK" : rc == NGX_AGAIN ? "AGAIN" : rc == NGX_DECLINED ? "DECLINED" : "?");
-}
 
 
 int
