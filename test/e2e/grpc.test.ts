@@ -4,14 +4,14 @@ import { after, afterEach, before, test, type TestContext } from "node:test";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars } from "./sidecar.ts";
-import { anything, anythingReady, idle, workload } from "./workload.ts";
+import { anything, anythingReady, http2Port, idle, workload } from "./workload.ts";
 
 let mesh: TestMesh;
 let client: PodClient;
 
 before(async () => {
   mesh = await startMesh({
-    "server.yaml": workload({ name: "server", ports: anything, probe: anythingReady }),
+    "server.yaml": workload({ name: "server", ports: [...anything, http2Port], probe: anythingReady }),
     // its gRPC port is closed, though the pod is ready
     "closed.yaml": workload({
       name: "closed",
@@ -173,18 +173,28 @@ test("a cancelled stream is cancelled at the server", async () => {
   assert.deepEqual(await hanging(before.cancelled + 1), { cancelled: before.cancelled + 1, running: 0 });
 });
 
-test("many calls at once share connections", async () => {
-  const codes = await client.run(async (tools) => {
+test("calls share connections: many at once, and one after the other", async () => {
+  const { codes, hosts, opened } = await client.run(async (tools) => {
     const stub = tools.grpcClient("server:50051");
+    const open = async (): Promise<number> =>
+      Number((await tools.call(stub, "unary", "connections?")).message);
     const calls = Array.from({ length: 200 }, (_, i) => tools.call(stub, "unary", `call ${i}`));
-    return (await Promise.all(calls)).map((result, i) =>
+    const results = (await Promise.all(calls)).map((result, i) =>
       result.message.endsWith(`heard call ${i}`) ? result.code : -1,
     );
+    const before = await open();
+    const seen: string[] = [];
+    for (let i = 0; i < 50; i += 1) {
+      seen.push((await tools.call(stub, "unary", "host?")).message);
+    }
+    return { codes: results, hosts: [...new Set(seen)], opened: (await open()) - before };
   }, 0);
   assert.deepEqual(
     codes,
     Array.from({ length: 200 }, () => 0),
   );
+  assert.ok(opened <= 1, `the application saw ${opened} new connections for 50 calls`);
+  assert.deepEqual(hosts, ["server:50051"], "as the client wrote it");
 });
 
 test("UNAVAILABLE (14) with a reason when there is no endpoint, and when nothing answers at its port", async () => {
@@ -237,6 +247,24 @@ test("plain HTTP/2 with prior knowledge on an http port, to a server that speaks
   assert.equal(answer.status, 200);
   assert.match(answer.message, /heard h2$/);
   assert.equal(answer.trailers["grpc-status"], "0");
+});
+
+test("HTTP/2 that is not gRPC: path, authority and headers arrive as they were sent", async () => {
+  const body = await client.run(
+    (tools) =>
+      tools.getHttp2("http://server:83", {
+        ":authority": "Some.Host:8123",
+        ":path": "/a//b/../%2e?x=%20",
+        x_under_score: "1",
+        "x.dot": ".",
+      }),
+    0,
+  );
+  const { headers } = JSON.parse(body) as { headers: Record<string, string> };
+  assert.deepEqual(
+    [headers[":authority"], headers[":path"], headers["x_under_score"], headers["x.dot"]],
+    ["Some.Host:8123", "/a//b/../%2e?x=%20", "1", "."],
+  );
 });
 
 test("nghttp and h2load", async () => {

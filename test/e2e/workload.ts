@@ -121,5 +121,8 @@ export const anything: readonly WorkloadPort[] = [
   { name: "tcp-tls", port: 7443 },
 ];
 
+/** A port of `anything.ts` for HTTP/2 that is not gRPC. */
+export const http2Port: WorkloadPort = { name: "http-h2", port: 83, target: 8082 };
+
 /** Answers when all of `anything.ts` listens: its HTTP server starts last. */
 export const anythingReady = { tcpSocket: { port: 8080 }, periodSeconds: 1 };

@@ -36,6 +36,22 @@ export function get(url: string, options: http.RequestOptions = {}, body?: strin
   });
 }
 
+/** The body of the answer to one request with HTTP/2 and prior knowledge. */
+export function getHttp2(url: string, headers: http2.OutgoingHttpHeaders): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const session = http2.connect(url);
+    session.on("error", reject);
+    const stream = session.request(headers);
+    let text = "";
+    stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    stream.on("error", reject);
+    stream.on("end", () => {
+      session.close();
+      resolve(text);
+    });
+  });
+}
+
 export interface RawOptions {
   /** Sent at once. */
   readonly send?: string;

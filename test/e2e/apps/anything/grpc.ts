@@ -6,6 +6,8 @@ import { podName } from "./listen.ts";
 /** Calls that the client ended before the server did. */
 let cancelled = 0;
 let running = 0;
+/** Address and port of the other end of every connection so far. */
+const peers = new Set<string>();
 
 function unary(call: grpc.ServerUnaryCall<Buffer, Buffer>, done: grpc.sendUnaryData<Buffer>): void {
   const metadata = new grpc.Metadata();
@@ -14,8 +16,15 @@ function unary(call: grpc.ServerUnaryCall<Buffer, Buffer>, done: grpc.sendUnaryD
   const trailers = new grpc.Metadata();
   trailers.set("trailing", "yes");
   const text = call.request.toString();
+  peers.add(call.getPeer());
   if (text === "cancelled?") {
     done(null, Buffer.from(JSON.stringify({ cancelled, running })), trailers);
+    return;
+  }
+  const own: Record<string, string> = { "host?": call.getHost(), "connections?": String(peers.size) };
+  const answer = own[text];
+  if (answer !== undefined) {
+    done(null, Buffer.from(answer), trailers);
     return;
   }
   const heard = text === "metadata?" ? JSON.stringify(call.metadata.getMap()) : `${podName} heard ${text}`;

@@ -1,4 +1,5 @@
 /** The HTTP/1.1 server, by path. */
+import { createServer as createHttp2Server } from "node:http2";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { WebSocketServer } from "ws";
@@ -122,4 +123,12 @@ export function startHttp(): void {
     socket.pipe(socket);
   });
   listen(server, 8080);
+}
+
+/** HTTP/2 with prior knowledge that is not gRPC: answers with the request's headers. */
+export function startHttp2(): void {
+  const server = createHttp2Server((request, response) => {
+    response.end(JSON.stringify({ pod: podName, headers: request.headers }));
+  });
+  listen(server, 8082);
 }
