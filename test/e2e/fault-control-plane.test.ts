@@ -16,6 +16,7 @@ let caller: Load;
 before(async () => {
   mesh = await startMesh({
     "web.yaml": server({ name: "web", replicas: 2 }),
+    "api.yaml": server({ name: "api", annotations: { "config.nsm.nginx.com/mtls-mode": "strict" } }),
     "load.yaml": load({ rate: 100 }),
   });
   caller = await loadOf(mesh);
@@ -84,6 +85,7 @@ test("a new pod starts while the controller is stopped, and is asked when it goe
     return webs.flatMap((pod) => sidecarProcesses(mesh, pod).workers.map((worker) => worker.pid));
   };
   const workers = await sidecars();
+  const known = (await mesh.view()).pods.map(({ name }) => name);
   const report = await caller.during(async () => {
     process.kill(controller.pid, "SIGSTOP");
     try {
@@ -93,6 +95,12 @@ test("a new pod starts while the controller is stopped, and is asked when it goe
         const webs = view.pods.filter((pod) => pod.owner === "deployment/web");
         return webs.length === 3 && webs.every((pod) => pod.ready);
       });
+      const { pods } = await mesh.view();
+      const fresh = pods.find((pod) => pod.owner === "deployment/web" && !known.includes(pod.name))!;
+      // nobody has been told its address, but whom it may call and who it is, it has from NATS and its Workload API
+      const { stdout, stderr } = await mesh.exec(fresh.name, "curl", "-sS", "--max-time", "5", "http://api/");
+      assert.match(stdout, /"pod":"api-/, stderr);
+      assert.match(stdout, /"X-Forwarded-Client-Cert","By=\S+?\/sa\/api;URI=\S+?\/sa\/web"/);
     } finally {
       process.kill(controller.pid, "SIGCONT");
     }

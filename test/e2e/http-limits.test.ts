@@ -56,9 +56,10 @@ test("headers of 32 KiB pass in both directions, one long and many", async () =>
   const script = `HTTP/1.1 200 OK\r\nX-Long: ${long}\r\nContent-Length: 2\r\n\r\nok`;
   const response = await client.run(
     (tools, given) => tools.get("http://server:81/", { path: `/raw/${given}`, maxHeaderSize: 131_072 }),
-    Buffer.from(script).toString("base64url").slice(0, 43_000),
+    Buffer.from(script).toString("base64url"),
   );
   assert.equal(response.status, 200);
+  assert.equal(response.headers["x-long"], long);
 });
 
 test("headers that are too long are refused with a reason", async () => {

@@ -166,13 +166,17 @@ test("the application's own Server and Date are kept", async () => {
   assert.match(text, /^Date: long ago\r$/m);
 });
 
-test("103 and 102 before the response are passed on", async () => {
-  const script =
-    "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+test("102 and 103 before the response are passed on; a client of HTTP/1.0 gets the response alone", async () => {
+  const final = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+  const interim =
+    "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
   assert.match(
-    await answerOf(script, "done"),
-    /^HTTP\/1.1 103 Early Hints\r\nLink: <\/a.css>; rel=preload\r\n\r\nHTTP\/1.1 200 OK/i,
+    await answerOf(interim + final, "done"),
+    /^HTTP\/1.1 102 Processing\r\n\r\nHTTP\/1.1 103 Early Hints\r\nLink: <\/a.css>; rel=preload\r\n\r\nHTTP\/1.1 200 OK/i,
   );
+  const path = `/raw/${Buffer.from(interim + final).toString("base64url")}`;
+  const old = await exchange(`GET ${path} HTTP/1.0\r\nHost: server\r\n\r\n`, "done");
+  assert.match(old.text, /^HTTP\/1.1 200 OK/);
 });
 
 test("HEAD has the headers of GET and no body; 204 and 304 have none", async () => {

@@ -1,13 +1,17 @@
-/** Connections that are idle for hours: nothing in a sidecar, and nothing in the kernel's part of the capture, ends them. */
+/**
+ * Connections that are idle for hours: nothing in a sidecar, and nothing in the kernel's part of the capture, ends them.
+ * Keys that are unused for minutes go.
+ */
 import assert from "node:assert/strict";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { after, afterEach, before, test, type TestContext } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { runProgram, startMesh, type TestMesh } from "./mesh.ts";
 import { hostAddress } from "./outside.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { sidecarProcesses } from "./processes.ts";
-import { showSidecars } from "./sidecar.ts";
-import { passTime, prepareTime } from "./time.ts";
+import { showSidecars, sidecarStatus } from "./sidecar.ts";
+import { followedKeys, passDate, passTime, prepareTime } from "./time.ts";
 import { anything, anythingReady, idle, workload } from "./workload.ts";
 
 let mesh: TestMesh;
@@ -104,4 +108,42 @@ test("the kernel does not forget a captured connection that is idle: keep-alive 
   const { address } = await mesh.pod("server");
   const answer = await client.run((tools, host) => tools.raw(host, 7100, { timeout: 10_000 }), address);
   assert.equal(answer.text, "late");
+});
+
+async function keysOf(pod: string): Promise<number> {
+  return (await sidecarStatus(await mesh.pod(pod))).configuration.keys;
+}
+
+test("keys that nothing has used for ten minutes are dropped and followed no more; then they are asked for again", async () => {
+  const ask = (): Promise<unknown> =>
+    client.run(async (tools) => {
+      await tools.get("http://server/", { agent: false });
+    }, 0);
+  await ask();
+  const [held, followed] = [await keysOf("client"), await followedKeys(mesh, "client")];
+  assert.ok(held >= 4 && followed >= 4, `${held} keys, ${followed} followed`);
+  // housekeeping is done at most twice a minute
+  await passDate(mesh, "client", 500);
+  await sleep(500);
+  const { destinations } = await sidecarStatus(await mesh.pod("client"));
+  assert.ok(destinations?.some(({ destination }) => destination.includes("/server port 80")));
+  await passDate(mesh, "client", 700);
+  for (let tries = 0; tries < 50 && (await keysOf("client")) > 2; tries += 1) {
+    await sleep(50);
+  }
+  // its own settings, and the mark that the bucket is complete
+  assert.deepEqual([await keysOf("client"), await followedKeys(mesh, "client")], [2, 2]);
+  assert.equal((await sidecarStatus(await mesh.pod("client"))).destinations, undefined);
+  await ask();
+  assert.ok((await keysOf("client")) >= 4);
+  mesh.write("server.yaml", workload({ name: "server", replicas: 2, ports: anything, probe: anythingReady }));
+  await mesh.until("two servers", ({ pods }) => pods.length === 4 && pods.every((pod) => pod.ready));
+  for (let tries = 0; tries < 50; tries += 1) {
+    const now = (await sidecarStatus(await mesh.pod("client"))).destinations ?? [];
+    if (now.some(({ endpoints }) => endpoints?.length === 2)) {
+      return;
+    }
+    await sleep(50);
+  }
+  assert.fail("the keys that were asked for again are not followed");
 });

@@ -10,11 +10,11 @@ import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Authority, openAuthority } from "../../src/identity/authority.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
-import { startPodClient, type PodClient } from "./pod-client.ts";
+import { startPodClient, type PodClient, type Tools } from "./pod-client.ts";
 import { showSidecars } from "./sidecar.ts";
 import { type Pem, pemOf } from "./svids.ts";
 import { capture, hybridKeyShare, occurrences, removeCapture, resumed } from "./wire.ts";
-import { anything, anythingReady, idle, workload } from "./workload.ts";
+import { anything, anythingReady, http2Port, idle, workload } from "./workload.ts";
 
 let mesh: TestMesh;
 let client: PodClient;
@@ -51,7 +51,7 @@ before(async () => {
       probe: anythingReady,
       annotations: { "config.nsm.nginx.com/mtls-mode": "strict" },
     }),
-    "open.yaml": workload({ name: "open", ports: anything, probe: anythingReady }),
+    "open.yaml": workload({ name: "open", ports: [...anything, http2Port], probe: anythingReady }),
     "client.yaml": idle("client"),
     "outsider.yaml": idle("outsider", { meshed: false }),
     "forger.yaml": idle("forger"),
@@ -157,42 +157,90 @@ for (const [what, identity] of [["right"], ["wrong identity"], ["expired"], ["ot
   });
 
   test(`a server that a sidecar connects to, with SVID: ${what}`, async () => {
-    const serve = { identity: svids.get(`fake: ${what}`) ?? null };
-    const answer = await Promise.all([
-      fake.run(
-        (tools, given) =>
-          new Promise<string>((resolve) => {
-            const server = tools.tls.createServer(
-              { ...given.identity, minVersion: "TLSv1.3" },
-              (socket: {
-                on(event: string, listener: (chunk: Buffer) => void): void;
-                end(text: string): void;
-              }) => {
-                socket.on("error", () => undefined);
-                socket.on("data", (chunk) => {
-                  // the first byte is a sidecar's word that its application took the connection
-                  socket.end(`\0fake got ${chunk.toString()}`);
-                });
-              },
-            );
-            server.on("tlsClientError", () => undefined);
-            server.listen(7900, "0.0.0.0");
-            setTimeout(() => {
-              server.close();
-              resolve("closed");
-            }, 1500);
-          }),
-        serve,
-      ),
-      sleep(500).then(() =>
-        client.run((tools) => tools.raw("fake", 7900, { send: "secret", until: "secret", timeout: 4000 }), 0),
-      ),
-    ]);
-    const expected = what === "right" ? "fake got secret" : "";
-    assert.equal(answer[1].text, expected);
-    assert.notEqual(answer[1].ended, "timeout");
+    const serving = fake.run(serveFake, svids.get(`fake: ${what}`) ?? null);
+    await sleep(500);
+    const [tcp, http] = await client.run(
+      async (tools) => [
+        await tools.raw("fake", 7900, { send: "secret", until: "secret", timeout: 4000 }),
+        await tools.raw("fake", 7901, {
+          send: "GET /secret HTTP/1.1\r\nHost: fake\r\n\r\n",
+          until: "\r\n\r\n",
+        }),
+      ],
+      0,
+    );
+    const heard = await serving;
+    assert.notEqual(tcp!.ended, "timeout");
+    if (what === "right") {
+      assert.equal(tcp!.text, "fake got secret");
+      assert.match(http!.text, /^HTTP\/1\.1 200 Fake/);
+      assert.match(heard, /secret[^]*GET \/secret /);
+    } else {
+      assert.equal(tcp!.text, "");
+      assert.match(http!.text, /^HTTP\/1\.1 502 [^]*nginx-mesh-error: upstream-failed/i);
+      assert.equal(heard, "", "nothing is sent to it");
+    }
   });
 }
+
+/** TLS of its own at 7900 (as TCP) and 7901 (as HTTP) for a moment; resolves with what it was sent. */
+function serveFake(tools: Tools, identity: Pem | null): Promise<string> {
+  return new Promise((resolve) => {
+    let heard = "";
+    const servers = [7900, 7901].map((port) => {
+      const server = tools.tls.createServer({ ...identity, minVersion: "TLSv1.3" }, (socket) => {
+        socket.on("error", () => undefined);
+        socket.on("data", (chunk: Buffer) => {
+          heard += chunk.toString();
+          // for TCP the first byte is a sidecar's word that its application took the connection
+          socket.end(
+            port === 7900
+              ? `\0fake got ${chunk.toString()}`
+              : "HTTP/1.1 200 Fake\r\nContent-Length: 0\r\n\r\n",
+          );
+        });
+      });
+      server.on("tlsClientError", () => undefined);
+      return server.listen(port, "0.0.0.0");
+    });
+    setTimeout(() => {
+      servers.forEach((server) => server.close());
+      resolve(heard);
+    }, 1500);
+  });
+}
+
+test("TLS of the mesh is 1.3: an older version is refused, whatever the SVID", async () => {
+  const { address } = await mesh.pod("server");
+  const right = svids.get("forger: right");
+  for (const [name, port] of [
+    ["http.nginx-mesh.internal", 8080],
+    ["tcp.nginx-mesh.internal", 7000],
+  ] as const) {
+    const versions = await forger.run(
+      async (tools, given) => {
+        const connect = (version: "TLSv1.2" | "TLSv1.3"): Promise<string> =>
+          new Promise((resolve) => {
+            const { host, port: number, servername, own } = given;
+            const only = { minVersion: version, maxVersion: version, rejectUnauthorized: false };
+            const socket = tools.tls.connect({ host, port: number, servername, ...own, ...only });
+            socket.on("secureConnect", () => {
+              resolve(socket.getProtocol() ?? "none");
+              socket.destroy();
+            });
+            socket.on("error", () => resolve("refused"));
+            socket.on("close", () => resolve("refused"));
+          });
+        return [await connect("TLSv1.2"), await connect("TLSv1.3")];
+      },
+      { host: address, port, servername: name, own: right },
+    );
+    assert.deepEqual(versions, ["refused", "TLSv1.3"], name);
+  }
+});
+
+const callerOfOpen =
+  /"x-forwarded-client-cert":"By=spiffe:\/\/example.org\/ns\/default\/sa\/open;URI=spiffe:\/\/example.org\/ns\/default\/sa\/client"/;
 
 test("the caller's identity is one header that the client cannot forge, with mTLS and in plain text", async () => {
   const forged = {
@@ -210,16 +258,30 @@ test("the caller's identity is one header that the client cannot forge, with mTL
     "X-Forwarded-Client-Cert: By=spiffe://example.org/ns/default/sa/open;URI=spiffe://example.org/ns/default/sa/client",
   ]);
   assert.deepEqual(await asked(outsider), []);
-  const grpc = await outsider.run(
-    async (tools) =>
-      (
-        await tools.call(tools.grpcClient("open:50051"), "unary", "metadata?", {
-          metadata: { "x-forwarded-client-cert": "URI=forged" },
-        })
-      ).message,
-    0,
-  );
-  assert.doesNotMatch(grpc, /forged|forwarded-client-cert/);
+  const metadata = (from: PodClient, port: number): Promise<string> =>
+    from.run(
+      async (tools, given) =>
+        (
+          await tools.call(tools.grpcClient(`open:${given}`), "unary", "metadata?", {
+            metadata: { "x-forwarded-client-cert": "URI=forged" },
+          })
+        ).message,
+      port,
+    );
+  // as gRPC, and as HTTP/2 on a port for HTTP
+  for (const port of [50051, 82]) {
+    assert.doesNotMatch(await metadata(outsider, port), /forged|forwarded-client-cert/);
+    assert.match(await metadata(client, port), callerOfOpen);
+  }
+  // HTTP/2 that is not gRPC
+  const plainHttp2 = (from: PodClient): Promise<string> =>
+    from.run(
+      (tools, forgery) =>
+        tools.getHttp2("http://open:83", { ":path": "/", "x-forwarded-client-cert": forgery }),
+      "URI=forged",
+    );
+  assert.doesNotMatch(await plainHttp2(outsider), /forged|forwarded-client-cert/);
+  assert.match(await plainHttp2(client), callerOfOpen);
 });
 
 test("on the wire nothing of a request is to be read, but of a plain client's", async () => {

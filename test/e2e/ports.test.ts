@@ -51,8 +51,20 @@ test("8886: state as JSON, to clients with and without a sidecar", async () => {
   assert.equal(status.pod, `default/${pod.name}`);
   assert.equal(status.svid.spiffeId, "spiffe://example.org/ns/default/sa/client");
   assert.ok(status.configuration.keys >= 3);
+  const now = Date.now() / 1000;
+  const { configuration, nats, svid } = status;
+  assert.ok(configuration.changedAt > now - 300 && configuration.changedAt <= now + 1, "last change");
+  assert.deepEqual(
+    [configuration.complete, configuration.mtlsMode, nats.state, nats.reconnects],
+    [true, "permissive", "connected", 0],
+  );
+  assert.ok(svid.expiresAt > now && svid.expiresAt < now + 3700 && svid.updates >= 1, JSON.stringify(svid));
   const endpoint = status.destinations?.[0]?.endpoints?.[0];
-  assert.deepEqual([endpoint?.state, endpoint?.mtls, endpoint?.port], ["ready", true, 8080]);
+  assert.deepEqual(
+    [endpoint?.state, endpoint?.reason, endpoint?.mtls, endpoint?.port, endpoint?.pod],
+    ["ready", "", true, 8080, (await mesh.pod("server")).name],
+  );
+  assert.ok((endpoint?.requests ?? 0) >= 1 && endpoint?.inFlight === 0, JSON.stringify(endpoint));
   for (const from of [client, outsider]) {
     const { address } = await mesh.pod("server");
     const answer = await from.run((tools, url) => tools.get(url), `http://${address}:${ports.status}/`);

@@ -14,6 +14,9 @@ export interface SidecarStatus {
   readonly worker: number;
   readonly configuration: {
     readonly keys: number;
+    /** Seconds since 1970. */
+    readonly changedAt: number;
+    readonly complete: boolean;
     readonly mtlsMode: string;
     readonly clientMaxBodySize: number;
   };

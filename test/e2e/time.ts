@@ -33,6 +33,20 @@ const lua = `
     ngx.say(count)
 `;
 
+/** Moves the date that the mesh's Lua sees, and with it the ages of what it remembers. */
+const dateLua = `
+    local real, seconds = ngx.time, tonumber(ngx.var.arg_seconds)
+    ngx.time = function() return real() + seconds end
+    ngx.say(1)
+`;
+
+/** Counts the keys to whose changes the worker listens. */
+const followedLua = `
+    local count = 0
+    for _ in pairs(require("sidecar.phases.worker").worker().nats.numbers) do count = count + 1 end
+    ngx.say(count)
+`;
+
 /** Sidecars that start after this can be told that time has passed. */
 export function prepareTime(mesh: TestMesh): void {
   const file = join(mesh.layout.sidecar, "nginx.conf");
@@ -40,6 +54,8 @@ export function prepareTime(mesh: TestMesh): void {
 server {
   listen 127.0.0.1:${port};
   location = /pass { content_by_lua_block {${lua}} }
+  location = /date { content_by_lua_block {${dateLua}} }
+  location = /followed { content_by_lua_block {${followedLua}} }
 }
 `;
   const text = readFileSync(file, "utf8");
@@ -48,9 +64,25 @@ server {
   writeFileSync(file, changed);
 }
 
+async function ask(mesh: TestMesh, pod: string, path: string): Promise<number> {
+  const url = `http://127.0.0.1:${port}${path}`;
+  const { stdout, stderr } = await mesh.exec(pod, "curl", "-sS", "-f", url);
+  assert.ok(Number(stdout) > 0, `${path} in the sidecar of ${pod}: ${stdout}${stderr}`);
+  return Number(stdout);
+}
+
 /** As if nothing had happened in the pod's sidecar for so long. Only times between events pass, not the date. */
 export async function passTime(mesh: TestMesh, pod: string, hours: number): Promise<void> {
-  const url = `http://127.0.0.1:${port}/pass?seconds=${hours * 3600}`;
-  const { stdout, stderr } = await mesh.exec(pod, "curl", "-sS", "-f", url);
-  assert.ok(Number(stdout) > 0, `no timers in the sidecar of ${pod}: ${stdout}${stderr}`);
+  await ask(mesh, pod, `/pass?seconds=${hours * 3600}`);
+}
+
+/** The date, too. */
+export async function passDate(mesh: TestMesh, pod: string, seconds: number): Promise<void> {
+  await ask(mesh, pod, `/date?seconds=${seconds}`);
+  await ask(mesh, pod, `/pass?seconds=${seconds}`);
+}
+
+/** To the changes of how many keys the pod's sidecar listens. */
+export function followedKeys(mesh: TestMesh, pod: string): Promise<number> {
+  return ask(mesh, pod, "/followed");
 }
