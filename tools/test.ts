@@ -19,9 +19,12 @@ const alone = [
   ...["balancing", "control-changes", "local-lifetime"].map((name) => `test/e2e/${name}.test.ts`),
 ];
 /** These keep a processor busy for most of their time. */
-const busy = ["fault-control-plane", "fault-endpoints", "fault-sidecar", "http-bodies", "shop"].map(
-  (name) => `test/e2e/${name}.test.ts`,
-);
+const busy = [
+  ...["fault-control-plane", "fault-endpoints", "fault-sidecar", "http-bodies", "shop"].map(
+    (name) => `test/e2e/${name}.test.ts`,
+  ),
+  "test/sidecar/rotations.test.ts",
+];
 
 interface Group {
   readonly name: string;

@@ -283,6 +283,18 @@ test("a Service address that nothing is known of: 502; a port that the Service d
   assert.match(tcp.ended, /closed|reset/);
 });
 
+test("the refusal of an unknown Service ends its connection: the next one asks anew", async () => {
+  const range = (await mesh.exec("client", "getent", "ahostsv4", "up")).stdout.split(" ")[0]!;
+  const unknown = `${range.split(".").slice(0, 3).join(".")}.250`;
+  const request = "GET / HTTP/1.1\r\nHost: unknown\r\n\r\n";
+  const { text, ended } = await client.run(
+    (tools, { host, send }) => tools.raw(host, 80, { send, timeout: 4000 }),
+    { host: unknown, send: request },
+  );
+  assert.match(text, /^HTTP\/1\.1 502 .*\r\nConnection: close\r\n/s);
+  assert.match(ended, /closed/);
+});
+
 test("a Service that goes away: its connections are told so", async () => {
   mesh.write("gone.yaml", manifest(service("gone", { app: "up" }, anything)));
   const status = await client.run(async (tools) => {

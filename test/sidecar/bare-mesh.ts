@@ -62,6 +62,10 @@ export interface BareMesh {
   status(pod: string): Promise<{ readonly ready: boolean; readonly [name: string]: unknown }>;
   until(what: string, satisfied: () => Promise<boolean>, milliseconds?: number): Promise<void>;
   log(pod: string): string;
+  /** Issues a new SVID and sends it to the pod's sidecar. */
+  rotate(pod: string): Promise<void>;
+  /** Process of the sidecar's first nginx worker, as this machine numbers it. */
+  worker(pod: string): number;
   restartNats(): Promise<void>;
   /** Sends the signal to the sidecar's master and resolves when it has ended. */
   endSidecar(pod: string, signal: NodeJS.Signals): Promise<void>;
@@ -179,6 +183,15 @@ function sidecarOf(pod: BarePod, number: number, folder: string, options: BareOp
   };
 }
 
+/** The worker of the nginx that this process is, or began. */
+function workerBelow(pid: number): number {
+  for (const child of readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean)) {
+    const title = readFileSync(`/proc/${child}/cmdline`, "utf8");
+    return title.startsWith("nginx: worker") ? Number(child) : workerBelow(Number(child));
+  }
+  throw new Error(`process ${pid} has no nginx worker`);
+}
+
 let meshes = 0;
 
 /** Everything runs when this resolves, but no sidecar need be ready. */
@@ -234,9 +247,8 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
       authority,
       svidTtlSeconds: 3600,
     });
-  const identities = [
-    await serveIdentity("controller", spiffeId(trustDomain, "nginx-mesh", controllerServiceAccount), 0),
-  ];
+  const controllerIdentity = spiffeId(trustDomain, "nginx-mesh", controllerServiceAccount);
+  const identities = new Map([["controller", await serveIdentity("controller", controllerIdentity, 0)]]);
   const files = await keepNatsServerFiles({
     directory: join(folder, "nats"),
     authority,
@@ -267,7 +279,8 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
   for (const pod of options.pods) {
     const number = numberOf(pod.name);
     if (pod.meshed !== false) {
-      identities.push(await serveIdentity(pod.name, spiffeId(trustDomain, "default", pod.name), sidecarUser));
+      const identity = spiffeId(trustDomain, "default", pod.name);
+      identities.set(pod.name, await serveIdentity(pod.name, identity, sidecarUser));
       sidecars.set(pod.name, start(number, sidecarOf(pod, number, folder, options), pod.name));
     }
     if (pod.app !== undefined) {
@@ -310,6 +323,10 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
         return "";
       }
     },
+    async rotate(pod) {
+      await identities.get(pod)!.rotateNow();
+    },
+    worker: (pod) => workerBelow(sidecars.get(pod)!.pid!),
     async restartNats() {
       await end(nats);
       nats = startNats();
@@ -322,7 +339,7 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
     },
     async stop() {
       await Promise.all(children.map(end));
-      await Promise.all(identities.map((identity) => identity.close()));
+      await Promise.all([...identities.values()].map((identity) => identity.close()));
       await files.close();
       await authority.close();
       for (let number = node + options.pods.length; number >= node; number -= 1) {

@@ -107,6 +107,8 @@ export function status(): void {
       workload: `${state.kind}/${state.workload}`,
       worker: ngx.worker.id(),
       startedAt: state.startedAt,
+      // KiB that Lua holds, with what its next collection will free
+      luaMemory: collectgarbage("count"),
       configuration: {
         keys: state.mesh.keys.count,
         changedAt: state.mesh.changedAt,

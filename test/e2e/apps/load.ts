@@ -1,7 +1,8 @@
 /**
  * A client that sends GET requests at a steady rate over several kept-alive connections and remembers every failure.
- * Environment: TARGET (URL), RATE (requests a second), CONNECTIONS, REPEAT (1: a kept connection that the server closed
- * when the request was on its way is no failure, the request goes out again, as clients do). Its report is at port 9000: GET gives it as it is;
+ * Environment: TARGET (URL), RATE (requests a second), CONNECTIONS, FRESH (1: a new connection for each request), REPEAT (1: a kept
+ * connection that the server closed when the request was on its way is no failure, the request goes out again, as clients do). Its
+ * report is at port 9000: GET gives it as it is;
  * POST begins a new one, and gives the old one when all of its requests have ended.
  */
 import { Agent, createServer, get } from "node:http";
@@ -10,6 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const target = process.env["TARGET"] ?? "http://web/";
 const rate = Number(process.env["RATE"] ?? 100);
 const connections = Number(process.env["CONNECTIONS"] ?? 4);
+const keepAlive = process.env["FRESH"] !== "1";
 const repeat = process.env["REPEAT"] === "1";
 const patience = 10_000;
 
@@ -83,7 +85,7 @@ async function judge(agent: Agent, current: Report, at: number): Promise<void> {
 }
 
 async function connection(index: number): Promise<void> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  const agent = new Agent({ keepAlive, maxSockets: 1 });
   const pause = (1000 * connections) / rate;
   let next = Date.now() + (pause * index) / connections;
   for (;;) {
