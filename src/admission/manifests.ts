@@ -35,9 +35,28 @@ function settingsFor(meshNamespace: string): InjectSettings {
   };
 }
 
-function templateLabels(object: MeshObject): Labels {
-  const spec = (object as { spec?: { template?: { metadata?: { labels?: Labels } } } }).spec;
-  return (object.kind === "Pod" ? object.metadata.labels : spec?.template?.metadata?.labels) ?? {};
+/** Where the labels of an object's pods stand; for what has no pods, where they would. */
+function templateLabels(object: MeshObject): { readonly labels: Labels; readonly field: string } {
+  const ofTemplate = (template: { metadata?: { labels?: Labels | undefined } | undefined } | undefined) =>
+    template?.metadata?.labels ?? {};
+  switch (object.kind) {
+    case "Pod":
+      return { labels: object.metadata.labels ?? {}, field: "metadata.labels" };
+    case "CronJob":
+      return {
+        labels: ofTemplate(object.spec.jobTemplate.spec.template),
+        field: "spec.jobTemplate.spec.template.metadata.labels",
+      };
+    case "Deployment":
+    case "StatefulSet":
+    case "DaemonSet":
+    case "ReplicaSet":
+    case "ReplicationController":
+    case "Job":
+      return { labels: ofTemplate(object.spec.template), field: "spec.template.metadata.labels" };
+    default:
+      return { labels: {}, field: "" };
+  }
 }
 
 /** Why pods that ask for a sidecar would be refused. */
@@ -49,7 +68,9 @@ function injectionProblems({ objects, meshNamespace }: Manifests): readonly Prob
     ),
   );
   return objects
-    .filter((object) => isInjectionAsked(templateLabels(object), labels.get(namespaceOf(object)) ?? {}))
+    .filter((object) =>
+      isInjectionAsked(templateLabels(object).labels, labels.get(namespaceOf(object)) ?? {}),
+    )
     .flatMap((object) => {
       const result = injectObject(object, { settings, ignoreIncomingPorts: [], ignoreOutgoingPorts: [] });
       // named as everywhere else: with the namespace that it will have
@@ -62,14 +83,11 @@ function injectionProblems({ objects, meshNamespace }: Manifests): readonly Prob
 /** Labels of namespaces and pods that mean neither yes nor no. */
 function labelProblems({ objects }: Manifests): readonly Problem[] {
   return objects.flatMap((object): Problem[] => {
-    const [own, field] =
+    const { labels, field } =
       object.kind === "Namespace"
-        ? [object.metadata.labels ?? {}, "metadata.labels"]
-        : [
-            templateLabels(object),
-            object.kind === "Pod" ? "metadata.labels" : "spec.template.metadata.labels",
-          ];
-    const value = own[annotations.autoInject];
+        ? { labels: object.metadata.labels ?? {}, field: "metadata.labels" }
+        : templateLabels(object);
+    const value = (labels as Labels)[annotations.autoInject];
     return value === undefined || value === "enabled" || value === "disabled"
       ? []
       : [

@@ -1,7 +1,16 @@
 /** All kinds that are understood, and the reading of one object of any kind. */
 import * as z from "zod";
 import { configMap, namespace, service, serviceAccount } from "./core.ts";
-import { daemonSet, deployment, job, pod, replicaSet, statefulSet } from "./pod.ts";
+import {
+  cronJob,
+  daemonSet,
+  deployment,
+  job,
+  pod,
+  replicaSet,
+  replicationController,
+  statefulSet,
+} from "./pod.ts";
 import {
   circuitBreaker,
   httpRouteGroup,
@@ -21,11 +30,13 @@ const schemas = {
   "v1 ConfigMap": configMap,
   "v1 Service": service,
   "v1 Pod": pod,
+  "v1 ReplicationController": replicationController,
   "apps/v1 Deployment": deployment,
   "apps/v1 StatefulSet": statefulSet,
   "apps/v1 DaemonSet": daemonSet,
   "apps/v1 ReplicaSet": replicaSet,
   "batch/v1 Job": job,
+  "batch/v1 CronJob": cronJob,
   "split.smi-spec.io/v1alpha3 TrafficSplit": trafficSplit,
   "specs.smi-spec.io/v1alpha3 HTTPRouteGroup": httpRouteGroup,
   "specs.smi-spec.io/v1alpha3 TCPRoute": tcpRoute,

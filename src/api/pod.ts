@@ -144,45 +144,49 @@ export const pod = z.strictObject({
   ...unused("status"),
 });
 
+const replicas = z.int().min(0).max(10_000).optional();
+
+const workloadSpec = z.strictObject({
+  replicas,
+  selector: labelSelector.optional(),
+  serviceName: z.string().optional(),
+  template: podTemplate,
+  ...unused(
+    // Deployment, StatefulSet, DaemonSet, ReplicaSet
+    "strategy",
+    "updateStrategy",
+    "minReadySeconds",
+    "revisionHistoryLimit",
+    "paused",
+    "progressDeadlineSeconds",
+    "podManagementPolicy",
+    "volumeClaimTemplates",
+    "persistentVolumeClaimRetentionPolicy",
+    "ordinals",
+    // Job
+    "parallelism",
+    "completions",
+    "completionMode",
+    "backoffLimit",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+    "activeDeadlineSeconds",
+    "ttlSecondsAfterFinished",
+    "suspend",
+    "manualSelector",
+    "podFailurePolicy",
+    "podReplacementPolicy",
+    "successPolicy",
+    "managedBy",
+  ),
+});
+
 function workload<const V extends string, const K extends string>(apiVersion: V, kind: K) {
   return z.strictObject({
     apiVersion: z.literal(apiVersion),
     kind: z.literal(kind),
     metadata,
-    spec: z.strictObject({
-      replicas: z.int().min(0).max(10_000).optional(),
-      selector: labelSelector.optional(),
-      serviceName: z.string().optional(),
-      template: podTemplate,
-      ...unused(
-        // Deployment, StatefulSet, DaemonSet, ReplicaSet
-        "strategy",
-        "updateStrategy",
-        "minReadySeconds",
-        "revisionHistoryLimit",
-        "paused",
-        "progressDeadlineSeconds",
-        "podManagementPolicy",
-        "volumeClaimTemplates",
-        "persistentVolumeClaimRetentionPolicy",
-        "ordinals",
-        // Job
-        "parallelism",
-        "completions",
-        "completionMode",
-        "backoffLimit",
-        "backoffLimitPerIndex",
-        "maxFailedIndexes",
-        "activeDeadlineSeconds",
-        "ttlSecondsAfterFinished",
-        "suspend",
-        "manualSelector",
-        "podFailurePolicy",
-        "podReplacementPolicy",
-        "successPolicy",
-        "managedBy",
-      ),
-    }),
+    spec: workloadSpec,
     ...unused("status"),
   });
 }
@@ -192,6 +196,39 @@ export const statefulSet = workload("apps/v1", "StatefulSet");
 export const daemonSet = workload("apps/v1", "DaemonSet");
 export const replicaSet = workload("apps/v1", "ReplicaSet");
 export const job = workload("batch/v1", "Job");
+
+/** Older than selectors with expressions: its own are labels. */
+export const replicationController = z.strictObject({
+  apiVersion: z.literal("v1"),
+  kind: z.literal("ReplicationController"),
+  metadata,
+  spec: z.strictObject({
+    replicas,
+    selector: z.record(z.string(), z.string()).optional(),
+    template: podTemplate,
+    ...unused("minReadySeconds"),
+  }),
+  ...unused("status"),
+});
+
+export const cronJob = z.strictObject({
+  apiVersion: z.literal("batch/v1"),
+  kind: z.literal("CronJob"),
+  metadata,
+  spec: z.strictObject({
+    jobTemplate: z.strictObject({ metadata: templateMetadata.optional(), spec: workloadSpec }),
+    ...unused(
+      "schedule",
+      "timeZone",
+      "concurrencyPolicy",
+      "startingDeadlineSeconds",
+      "successfulJobsHistoryLimit",
+      "failedJobsHistoryLimit",
+      "suspend",
+    ),
+  }),
+  ...unused("status"),
+});
 
 export type Pod = z.infer<typeof pod>;
 export type Workload =

@@ -136,6 +136,51 @@ spec: {service: web, backend: []}
   assert.match(printed, /TrafficSplit default\/web: spec\.backends: expected array/);
 });
 
+/** Every kind of the reference that has pods, with what stands around a pod template in it. */
+const workloads: readonly (readonly [string, string, (template: string) => string])[] = [
+  ["v1", "Pod", (template) => template],
+  ...(["Deployment", "DaemonSet", "StatefulSet", "ReplicaSet"] as const).map(
+    (kind) => ["apps/v1", kind, (template: string) => `spec: {template: {${template}}}`] as const,
+  ),
+  ["v1", "ReplicationController", (template) => `spec: {selector: {a: b}, template: {${template}}}`],
+  ["batch/v1", "Job", (template) => `spec: {template: {${template}}}`],
+  [
+    "batch/v1",
+    "CronJob",
+    (template) => `spec: {schedule: "* * * * *", jobTemplate: {spec: {template: {${template}}}}}`,
+  ],
+];
+
+for (const [apiVersion, kind, around] of workloads) {
+  test(`pods of a ${kind}: labels, refusals, unknown fields`, async () => {
+    const manifest = (label: string, fields: string): string => {
+      const metadata = `labels: {a: b, injector.nsm.nginx.com/auto-inject: "${label}"}`;
+      const spec = `spec: {${fields} containers: [{name: a, image: a}]}`;
+      return kind === "Pod"
+        ? `apiVersion: v1\nkind: Pod\nmetadata: {name: x, ${metadata}}\n${spec}\n`
+        : `apiVersion: ${apiVersion}\nkind: ${kind}\nmetadata: {name: x}\n${around(`metadata: {${metadata}}, ${spec}`)}\n`;
+    };
+    const place =
+      { Pod: "", CronJob: "spec\\.jobTemplate\\.spec\\.template\\." }[kind] ?? "spec\\.template\\.";
+    const printed = async (text: string): Promise<string> => (await run("-f", write("x.yaml", text))).printed;
+    const said = (field: string, words: string): RegExp =>
+      new RegExp(`error: (\\S+: )?${kind} default/x: ${place}${field}: .*${words}`);
+    assert.match(await printed(manifest("enabled", "")), /^(warning: .*\n)*1 object, 0 errors/);
+    assert.match(
+      await printed(manifest("yes", "")),
+      said("metadata\\.labels\\[\\S+\\]", "neither enabled nor"),
+    );
+    assert.match(
+      await printed(manifest("enabled", "hostNetwork: true,")),
+      said("spec\\.hostNetwork", "Unsupported"),
+    );
+    assert.match(
+      await printed(manifest("enabled", "hostNet: true,")),
+      said("spec\\.hostNet", "UnknownField"),
+    );
+  });
+}
+
 test("what cannot be read: status 2", async () => {
   await assert.rejects(run("-f", join(folder, "gone.yaml")), { name: "CommandError", status: 2 });
   mkdirSync(join(folder, "empty"));

@@ -12,7 +12,7 @@ interface Template {
 }
 
 function workload(kind: string, more: object, template: Template = {}): object {
-  const apiVersion = kind === "Job" ? "batch/v1" : "apps/v1";
+  const apiVersion = { Job: "batch/v1", ReplicationController: "v1" }[kind] ?? "apps/v1";
   const { labels = { app: "web" }, annotations = {} } = template;
   const containers = [{ name: "web", command: ["web"], ...template.container }];
   return {
@@ -41,6 +41,7 @@ test("names of pods by kind", () => {
   };
   assert.deepEqual(names(workload("Deployment", { replicas: 2 })), ["web-HASH-0", "web-HASH-1"]);
   assert.deepEqual(names(workload("ReplicaSet", {})), ["web-HASH-0"]);
+  assert.deepEqual(names(workload("ReplicationController", { selector: { app: "web" } })), ["web-HASH-0"]);
   assert.deepEqual(names(workload("StatefulSet", { replicas: 2, serviceName: "web" })), ["web-0", "web-1"]);
   assert.deepEqual(names(workload("DaemonSet", {})), ["web-HASH"]);
   assert.deepEqual(names(workload("Job", {})), ["web-HASH"]);
@@ -121,5 +122,22 @@ test("what cannot be started is refused with its field and a reason, and has no 
     desiredOf(unmeshed).problems,
     [],
     "a pod outside the mesh may do what it likes with ports",
+  );
+});
+
+test("a ReplicationController's labels must be its pods' own; a CronJob is told not to run", () => {
+  const other = desiredOf(workload("ReplicationController", { selector: { app: "other" } }));
+  assert.deepEqual([other.groups[0]?.refused, other.problems[0]?.field], [true, "spec.selector"]);
+  const cronJob = {
+    apiVersion: "batch/v1",
+    kind: "CronJob",
+    metadata: { name: "nightly" },
+    spec: { schedule: "0 3 * * *", jobTemplate: { spec: (workload("Job", {}) as { spec: object }).spec } },
+  };
+  const { groups, problems } = desiredOf(cronJob);
+  assert.deepEqual(groups, []);
+  assert.deepEqual(
+    problems.map(({ object, field, severity }) => [object, field, severity]),
+    [["CronJob default/nightly", "spec.schedule", "warning"]],
   );
 });

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { dirname } from "node:path";
 import { annotations, isIngressController } from "../api/annotations.ts";
+import type { LabelSelector } from "../api/fields.ts";
 import { identify, namespaceOf, type ObjectOf } from "../api/objects.ts";
 import type { PodSpec } from "../api/pod.ts";
 import type { Problem } from "../api/problem.ts";
@@ -47,10 +48,20 @@ export interface Desired {
   readonly problems: readonly Problem[];
 }
 
-type Owner = ObjectOf<"Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "Pod">;
+type OwnerKind =
+  "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "ReplicationController" | "Job" | "Pod";
+type Owner = ObjectOf<OwnerKind>;
 type Labels = Readonly<Record<string, string>>;
 
-const ownerKinds = new Set(["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod"]);
+const ownerKinds: ReadonlySet<string> = new Set<OwnerKind>([
+  "Deployment",
+  "StatefulSet",
+  "DaemonSet",
+  "ReplicaSet",
+  "ReplicationController",
+  "Job",
+  "Pod",
+]);
 /** Never injected, whatever their labels say. */
 const systemNamespaces = new Set(["kube-system", controlPlaneNamespace]);
 
@@ -94,6 +105,7 @@ function namesOf(owner: Owner, revision: string): readonly string[] {
       return [generated];
     case "Deployment":
     case "ReplicaSet":
+    case "ReplicationController":
       return Array.from({ length: owner.spec.replicas ?? 1 }, (_, index) => `${generated}-${index}`);
   }
 }
@@ -103,8 +115,29 @@ function restartPolicyOf(owner: Owner, spec: PodSpec): RestartPolicy {
   return owner.kind === "Job" ? "OnFailure" : (spec.restartPolicy ?? "Always");
 }
 
-function selectorOf(owner: Owner) {
-  return owner.kind === "Pod" || owner.kind === "Job" ? undefined : owner.spec.selector;
+function selectorOf(owner: Owner): LabelSelector | undefined {
+  switch (owner.kind) {
+    case "Pod":
+    case "Job":
+      return undefined;
+    case "ReplicationController":
+      return owner.spec.selector === undefined ? undefined : { matchLabels: owner.spec.selector };
+    default:
+      return owner.spec.selector;
+  }
+}
+
+/** No clock starts anything here. */
+function cronJobProblems(contents: FolderContents): Problem[] {
+  return contents.objects
+    .filter((object) => object.kind === "CronJob")
+    .map((object) => ({
+      object: identify(object),
+      field: "spec.schedule",
+      reason: "Unsupported",
+      message: "CronJobs do not run in local mode: write a Job, which runs once",
+      severity: "warning",
+    }));
 }
 
 function groupOf(owner: Owner, meshed: boolean, folder: string, problems: Problem[]): DesiredGroup {
@@ -151,7 +184,7 @@ function injectionLabels(contents: FolderContents): ReadonlyMap<string, string> 
 }
 
 export function desiredPods(contents: FolderContents): Desired {
-  const problems: Problem[] = [];
+  const problems = cronJobProblems(contents);
   const namespaces = injectionLabels(contents);
   const owners = contents.objects.filter((object): object is Owner => ownerKinds.has(object.kind));
   const groups = owners.map((owner) => {

@@ -71,6 +71,7 @@ const kindNames: Readonly<Record<string, string>> = {
   statefulset: "StatefulSet",
   daemonset: "DaemonSet",
   replicaset: "ReplicaSet",
+  replicationcontroller: "ReplicationController",
   job: "Job",
   pod: "Pod",
 };

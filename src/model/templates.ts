@@ -14,7 +14,15 @@ export interface Template extends WorkloadReference, Labelled {
   readonly spec: PodSpec;
 }
 
-const ownerKinds = ["DaemonSet", "Deployment", "Job", "ReplicaSet", "StatefulSet"] as const;
+/** A CronJob is none: its pods belong to its Jobs. */
+const ownerKinds = [
+  "DaemonSet",
+  "Deployment",
+  "Job",
+  "ReplicaSet",
+  "ReplicationController",
+  "StatefulSet",
+] as const;
 
 export function ownerKey(workload: WorkloadReference): string {
   return `${workload.namespace}/${workload.kind}/${workload.name}`;
