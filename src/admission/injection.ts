@@ -47,6 +47,7 @@ export function decideInjection(request: AdmissionRequest, world: InjectionWorld
     settings,
     namespace,
     owner: undefined,
+    admitted: true,
     ignoreIncomingPorts: [],
     ignoreOutgoingPorts: [],
   });

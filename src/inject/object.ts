@@ -134,6 +134,7 @@ export function injectObject(raw: unknown, options: ObjectOptions): ObjectInject
     ...options,
     namespace: metadata?.namespace ?? undefined,
     owner: ownerFor(known.owner, kind, metadata?.name),
+    admitted: false,
   });
   switch (result.outcome) {
     case "injected":

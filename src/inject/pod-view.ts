@@ -58,6 +58,7 @@ export const podView = z.looseObject({
     containers: z.array(container).min(1),
     initContainers: optional(z.array(container)),
     volumes: optional(z.array(z.looseObject({ name: z.string() }))),
+    imagePullSecrets: optional(z.array(z.looseObject({ name: optional(z.string()) }))),
     hostNetwork: optional(z.boolean()),
     dnsPolicy: optional(z.string()),
     restartPolicy: optional(z.string()),

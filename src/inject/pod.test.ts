@@ -15,6 +15,7 @@ const context: PodContext = {
   settings: usualSettings,
   namespace: undefined,
   owner: undefined,
+  admitted: false,
   ignoreIncomingPorts: [],
   ignoreOutgoingPorts: [],
 };
@@ -191,3 +192,27 @@ test("what a probe asks stands once, however often it is asked", () => {
   assert.equal(rewriteProbes(pod, new Set()).allowed, "8895/80/x");
   assert.deepEqual(rewriteProbes(pod, new Set([80])), { operations: [], allowed: "" });
 });
+
+const pullSecret = "nginx-mesh-registry-key";
+const named = (...names: readonly string[]): object[] => names.map((each) => ({ name: each }));
+
+/** Whether the API server has seen the pod, its own list, the list that it gets. */
+const pullSecretCases: readonly (readonly [boolean, object[] | undefined, object[] | undefined])[] = [
+  [true, undefined, named(pullSecret)],
+  [true, [], named(pullSecret)],
+  [true, named("own"), named("own", pullSecret)],
+  [true, named(pullSecret), named(pullSecret)],
+  // in a template a list would hide that of the service account
+  [false, undefined, undefined],
+  [false, [], []],
+  [false, named("own"), named("own", pullSecret)],
+];
+
+for (const [admitted, own, expected] of pullSecretCases) {
+  test(`pull secrets: ${JSON.stringify(own)}, ${admitted ? "admitted" : "a manifest"}`, () => {
+    const pod = { spec: { ...simple.spec, ...(own === undefined ? {} : { imagePullSecrets: own }) } };
+    const settings = { ...usualSettings, pullSecret };
+    assert.deepEqual(injected(pod, { admitted, settings }).spec.imagePullSecrets, expected);
+    assert.deepEqual(injected(pod, { admitted }).spec.imagePullSecrets, own, "no credentials, no Secret");
+  });
+}

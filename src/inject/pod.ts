@@ -23,6 +23,8 @@ export interface PodContext {
   readonly namespace: string | undefined;
   /** Whose template this is; undefined: a pod, whose metadata tells. */
   readonly owner: WorkloadOwner | undefined;
+  /** Whether the API server has added what it adds to a pod: then its service account's pull secrets are there. */
+  readonly admitted: boolean;
   /** Ports that the user names beside those of the pod's annotations. */
   readonly ignoreIncomingPorts: readonly number[];
   readonly ignoreOutgoingPorts: readonly number[];
@@ -153,6 +155,20 @@ function defaultContainerNote(pod: PodView, { order }: InjectSettings): Record<s
     : { [defaultContainer]: pod.spec.containers[0]!.name };
 }
 
+/**
+ * A list in a template replaces that of the service account (Kubernetes documentation, "Configure Service Accounts for Pods"),
+ * so that one is made only where that is in it already.
+ */
+function pullSecretOperations(pod: PodView, { settings, admitted }: PodContext): readonly Operation[] {
+  const own = pod.spec.imagePullSecrets ?? [];
+  const { pullSecret } = settings;
+  return pullSecret === undefined ||
+    own.some(({ name }) => name === pullSecret) ||
+    (own.length === 0 && !admitted)
+    ? []
+    : addToList(["spec", "imagePullSecrets"], pod.spec.imagePullSecrets, [{ name: pullSecret }], "last");
+}
+
 function inject(pod: PodView, context: PodContext, owner: WorkloadOwner): readonly Operation[] {
   const { settings } = context;
   const incoming = ignored(pod, annotations.ignoreIncomingPorts, context.ignoreIncomingPorts);
@@ -174,6 +190,7 @@ function inject(pod: PodView, context: PodContext, owner: WorkloadOwner): readon
     ...probes.operations,
     ...containerOperations(pod, settings, sidecarContainer(settings, owner, probes.allowed)),
     ...addToList(["spec", "volumes"], pod.spec.volumes, volumesOf(settings), "last"),
+    ...pullSecretOperations(pod, context),
   ];
 }
 

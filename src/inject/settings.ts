@@ -21,6 +21,8 @@ export const injectSettings = z.strictObject({
   ipv6: z.boolean(),
   /** How the socket of the Workload API comes into the pod: from the node's folder, or by SPIFFE's CSI driver. */
   workloadApi: z.enum(["hostPath", "csi"]),
+  /** Secret with the registry's credentials, which every namespace with sidecars has; absent: none are needed. */
+  pullSecret: z.string().min(1).optional(),
   /** Resources of the sidecar, as in a container. */
   resources: z.strictObject({ requests: quantities.optional(), limits: quantities.optional() }),
 });

@@ -1,5 +1,6 @@
 /** Cluster → model → configuration, whenever something changed. */
 import type { Cluster } from "../../cluster/kubernetes/source.ts";
+import type { Snapshot } from "../../cluster/snapshot.ts";
 import { compile, type Configuration } from "../../compile/configuration.ts";
 import { buildModel } from "../../model/build.ts";
 import type { MeshModel } from "../../model/mesh.ts";
@@ -8,6 +9,8 @@ import type { SettingsOptions } from "../../model/settings.ts";
 export interface ClusterLoopOptions {
   readonly cluster: () => Pick<Cluster, "snapshot">;
   readonly settings: SettingsOptions;
+  /** Each one, before it becomes a configuration. */
+  onSnapshot?(snapshot: Snapshot): void;
   /** A configuration or problems that differ from the last ones. */
   onConfiguration(model: MeshModel, configuration: Configuration): void;
   /** A defect, not bad input: the last good configuration stays. Empty: over. */
@@ -22,6 +25,7 @@ export function clusterLoop(options: ClusterLoopOptions): () => void {
     if (snapshot === undefined) {
       return;
     }
+    options.onSnapshot?.(snapshot);
     try {
       const model = buildModel(snapshot, options.settings);
       const configuration = compile(model);

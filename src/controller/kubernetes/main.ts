@@ -1,5 +1,6 @@
 /** Composition root of the control plane in a cluster. */
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,6 +9,7 @@ import type { MeshObject } from "../../api/objects.ts";
 import { type ApiServer, openApiServer } from "../../cluster/kubernetes/api-server.ts";
 import { inCluster, InClusterError } from "../../cluster/kubernetes/in-cluster.ts";
 import { type Cluster, watchCluster } from "../../cluster/kubernetes/source.ts";
+import { Secret } from "../../identity/secret.ts";
 import { defaultResources, injectSettings, type InjectSettings } from "../../inject/settings.ts";
 import { type Core, createCore, statisticsInterval } from "../core.ts";
 import { createLog, linesLogger, problemLogger, stateLogger } from "../logging.ts";
@@ -21,6 +23,7 @@ import { behindFrontProxy, watchFrontProxy } from "./front-proxy.ts";
 import { healthRoutes, versionRoutes } from "./health.ts";
 import { clusterLoop } from "./loop.ts";
 import { type KubernetesOptions, readKubernetesOptions } from "./options.ts";
+import { keepPullSecrets, type PullSecrets, pullSecretName, pullSecretNamespaces } from "./pull-secrets.ts";
 import { createReports } from "./reports.ts";
 
 /** Of the pod; those of the chart. The control API is reached by port-forward alone, which the cluster's RBAC guards. */
@@ -53,6 +56,14 @@ function createParts(options: KubernetesOptions): Parts {
   return { ...core, options, api, instance };
 }
 
+/** Undefined: the registry asks for no credentials. */
+function pullSecretsOf({ api, options }: Parts): PullSecrets | undefined {
+  const file = options.pullSecret;
+  return file === ""
+    ? undefined
+    : keepPullSecrets({ api, content: () => new Secret(readFileSync(file)), onError: stateLogger(log) });
+}
+
 /** Follows the cluster; the leader publishes, and tells problems on their objects. */
 function startLoop(parts: Parts): {
   readonly cluster: Cluster;
@@ -62,8 +73,15 @@ function startLoop(parts: Parts): {
   const { options, api, instance, nats, state } = parts;
   const { namespace, trustDomain } = options;
   const reports = createReports({ api, instance, now: Date.now, onError: stateLogger(log) });
+  const pullSecrets = pullSecretsOf(parts);
+  let namespaces: ReadonlySet<string> | undefined;
   const logProblems = problemLogger(log);
   const logErrors = linesLogger(log);
+  const copyPullSecrets = (): void => {
+    if (election.leading() && namespaces !== undefined) {
+      pullSecrets?.update(namespaces);
+    }
+  };
   /** What the leader does with the newest state; others only hold it. */
   const tell = (): void => {
     if (election.leading() && state.model !== undefined && state.configuration !== undefined) {
@@ -74,6 +92,14 @@ function startLoop(parts: Parts): {
   const pass = clusterLoop({
     cluster: () => cluster,
     settings: { trustDomain, namespace, statisticsInterval },
+    ...(pullSecrets === undefined
+      ? {}
+      : {
+          onSnapshot(snapshot) {
+            namespaces = pullSecretNamespaces(snapshot, namespace);
+            copyPullSecrets();
+          },
+        }),
     onConfiguration(model, configuration) {
       state.model = model;
       state.configuration = configuration;
@@ -100,9 +126,11 @@ function startLoop(parts: Parts): {
       log.info(leading ? "this controller publishes now" : "this controller does not publish any more");
       if (leading) {
         tell();
+        copyPullSecrets();
       } else {
         nats.withdraw();
         reports.reset();
+        pullSecrets?.reset();
       }
     },
     onError: stateLogger(log),
@@ -114,6 +142,7 @@ function startLoop(parts: Parts): {
       cluster.close();
       await election.close();
       await reports.close();
+      await pullSecrets?.close();
     },
   };
 }
@@ -130,6 +159,7 @@ function injectionSettings(options: KubernetesOptions): InjectSettings {
     order: options.sidecarOrder,
     ipv6: options.ipv6,
     workloadApi: options.podWorkloadApi,
+    ...(options.pullSecret === "" ? {} : { pullSecret: pullSecretName }),
     resources: defaultResources,
   });
 }

@@ -20,7 +20,7 @@ test("what need not be said has its default", () => {
     sidecarImage: "s:1",
     initImage: "i:1",
     imagePullPolicy: "IfNotPresent",
-    clusterDomain: "cluster.local",
+    pullSecret: "",
     sidecarOrder: "native",
     ipv6: false,
     podWorkloadApi: "hostPath",

@@ -14,8 +14,8 @@ export interface KubernetesOptions {
   readonly sidecarImage: string;
   readonly initImage: string;
   readonly imagePullPolicy: string;
-  /** DNS suffix of the cluster. */
-  readonly clusterDomain: string;
+  /** File with the registry's credentials, as a Secret's `.dockerconfigjson`; empty: the registry asks for none. */
+  readonly pullSecret: string;
   /** Where the sidecar stands in a pod: `native` or `classic`. */
   readonly sidecarOrder: string;
   /** Whether pods have IPv6 addresses; when that is not said, those of this controller's pod tell. */
@@ -38,7 +38,7 @@ const flags = {
   "sidecar-image": { type: "string" },
   "init-image": { type: "string" },
   "image-pull-policy": { type: "string", default: "IfNotPresent" },
-  "cluster-domain": { type: "string", default: "cluster.local" },
+  "pull-secret": { type: "string", default: "" },
   "sidecar-order": { type: "string", default: "native" },
   ipv6: { type: "string", default: "auto" },
   "pod-workload-api": { type: "string", default: "hostPath" },
@@ -93,7 +93,7 @@ export function readKubernetesOptions(
     sidecarImage: text("sidecar-image"),
     initImage: text("init-image"),
     imagePullPolicy: oneOf("image-pull-policy"),
-    clusterDomain: text("cluster-domain"),
+    pullSecret: typeof values["pull-secret"] === "string" ? values["pull-secret"] : "",
     sidecarOrder: oneOf("sidecar-order"),
     ipv6: ipv6 === "auto" ? podsHaveIpv6(environment) : ipv6 === "true",
     podWorkloadApi: oneOf("pod-workload-api"),
