@@ -65,7 +65,7 @@ export async function uninstallMesh(): Promise<void> {
 }
 
 /** Volumes of the test bed whose claim is gone can be claimed again. */
-async function freeVolumes(): Promise<void> {
+export async function freeVolumes(): Promise<void> {
   for (const volume of await getObjects("persistentvolumes")) {
     if (volume["status"].phase === "Released" && volume.metadata.labels?.["testbed/volume"] === "true") {
       const patch = JSON.stringify({ spec: { claimRef: null } });
