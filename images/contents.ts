@@ -1,7 +1,7 @@
 /** What is in which image. */
 import { existsSync, lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { environment, paths, ports, sidecarUser } from "../src/wire/sidecar.ts";
+import { environment, initProgram, paths, ports, sidecarUser } from "../src/wire/sidecar.ts";
 import type { ImageConfig, Layer } from "./oci.ts";
 import { withFolders, type DebianRoot } from "./root.ts";
 import type { TarEntry } from "../src/cli/tar.ts";
@@ -96,7 +96,7 @@ function sidecar(inputs: Inputs): ImageContents {
   };
 }
 
-/** Applies capture rules: arguments of iptables-restore, as the file with the rules. Needs NET_ADMIN and so root. */
+/** Applies capture rules, and waits for the sidecar. Needs NET_ADMIN and so root. */
 function init(inputs: Inputs): ImageContents {
   const links = (target: string, names: readonly string[]): readonly TarEntry[] =>
     names.map((name) => ({ type: "link", path: `usr/sbin/${name}`, target }));
@@ -114,6 +114,7 @@ function init(inputs: Inputs): ImageContents {
         title: "iptables",
         entries: withFolders([
           ...fromRoot(inputs, programs.init),
+          executable(initProgram.slice(1), join(inputs.build, "nginx-mesh-init")),
           ...links("xtables-nft-multi", ["iptables-restore", "ip6tables-restore"]),
           ...links("xtables-legacy-multi", ["iptables-legacy-restore", "ip6tables-legacy-restore"]),
           folder("run"),
@@ -124,10 +125,10 @@ function init(inputs: Inputs): ImageContents {
 }
 
 function controller(inputs: Inputs): ImageContents {
-  const file = (path: string, from: string, mode = 0o444): TarEntry => ({
+  const file = (path: string, from: string): TarEntry => ({
     type: "file",
     path,
-    mode,
+    mode: 0o444,
     content: readFileSync(from),
   });
   // without comments on licences in what is bundled there is no file of them
@@ -153,7 +154,7 @@ function controller(inputs: Inputs): ImageContents {
         title: "Node",
         entries: withFolders([
           ...fromRoot(inputs, programs.controller),
-          file("usr/bin/node", inputs.node, 0o555),
+          executable("usr/bin/node", inputs.node),
           file("usr/share/doc/node/copyright", inputs.nodeLicense),
         ]),
       },
@@ -209,6 +210,10 @@ function base(inputs: Inputs): Layer {
 function fromRoot({ root }: Inputs, wanted: readonly string[]): readonly TarEntry[] {
   const inBase = new Set(root.closure(programs.base));
   return root.entries(root.closure(wanted).filter((file) => !inBase.has(file)));
+}
+
+function executable(path: string, from: string): TarEntry {
+  return { type: "file", path, mode: 0o555, content: readFileSync(from) };
 }
 
 function folder(path: string, owner = 0): TarEntry {

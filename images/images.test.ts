@@ -113,6 +113,12 @@ test("the init image applies capture rules", () => {
   }
 });
 
+test("the init image has what waits for the sidecar", () => {
+  const waits = (...args: string[]) => runIn("nginx-mesh-init", 0, "/usr/sbin/nginx-mesh-init", ...args);
+  const failed = { status: 1, stderr: /iptables-restore.*bad-option/s };
+  assert.throws(() => waits("8886", "/usr/sbin/iptables-restore", "--bad-option"), failed);
+});
+
 test("the programs of the control plane start under their Node, and say what they need", () => {
   assert.match(runIn("nginx-mesh-controller", 65532, "/usr/bin/node", "--version"), /^v24\./);
   for (const [program, wanted] of [

@@ -107,7 +107,7 @@ module_root=$cache/roots/module-$(echo "1 trixie $module_packages" | hash_of)
 [ -d "$sidecar_root" ] || build_root sidecar "$sidecar_packages" "$sidecar_root"
 ln -sfn "$sidecar_root" "$cache/sidecar-root"
 
-# ---- the module, the launcher of local mode, the hook of a sidecar that ends ----
+# ---- the module, the launcher of local mode, the hook of a sidecar that ends, what the init image waits with ----
 
 need_module_root() { [ -d "$module_root" ] || build_root module "$module_packages" "$module_root"; }
 # Replaced by a rename: what runs keeps the old file.
@@ -145,13 +145,13 @@ install_file "$module" build/sidecar/ngx_mesh_module.so
 
 # Puts the C program of a folder where the last argument says, built with these flags of the compiler.
 program() { # name folder flags target
-  local file=$cache/$1/$(cat "$2"/* | hash_of)/$1
+  local file=$cache/$1/$(cat "$2"/*.[ch] | hash_of)/$1
   if [ ! -f "$file" ]; then
     need_module_root
     say "$1" "building"
     work=$(mktemp -d "$module_root/build.XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    cp "$2"/* "$work/"
+    cp "$2"/*.[ch] "$work/"
     quietly chroot "$module_root" sh -c "cd /$(basename "$work") && gcc -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -s $3 -o program *.c"
     mkdir -p "$(dirname "$file")"
     cp "$work/program" "$file.$$"
@@ -163,6 +163,7 @@ program() { # name folder flags target
 }
 # static: it runs on the machine itself, whose libraries may be older
 program launcher src/local/launcher -static build/launcher
+program nginx-mesh-init src/inject/init -static build/nginx-mesh-init
 program drain src/sidecar/drain "-Wl,-z,relro -Wl,-z,now" build/sidecar/drain
 # what is built next is built by the user
 [ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-$SUDO_UID}" build

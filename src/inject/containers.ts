@@ -3,6 +3,7 @@ import type { Owner } from "../api/owner.ts";
 import {
   drainPath,
   environment,
+  initProgram,
   natsServiceAccount,
   paths,
   ports,
@@ -14,7 +15,6 @@ import type { InjectSettings } from "./settings.ts";
 export const containerNames = {
   sidecar: "nginx-mesh-sidecar",
   init: "nginx-mesh-init",
-  initIpv6: "nginx-mesh-init-ipv6",
 } as const;
 
 export const volumeNames = {
@@ -24,7 +24,7 @@ export const volumeNames = {
   noToken: "nginx-mesh-no-token",
 } as const;
 
-/** The capture rules: annotations of the pod, which the init containers see as files. The init image has no logic. */
+/** The capture rules: annotations of the pod, which the init container sees as files. */
 export const captureAnnotations = {
   ipv4: "injector.nsm.nginx.com/capture-rules-ipv4",
   ipv6: "injector.nsm.nginx.com/capture-rules-ipv6",
@@ -87,6 +87,11 @@ function variables(settings: InjectSettings, owner: WorkloadOwner, probes: strin
 }
 
 const statusCheck = { httpGet: { path: "/", port: ports.status }, timeoutSeconds: 5 };
+/**
+ * For long, as a restart mends nothing that is missing. A native sidecar has none: the kubelet would start what comes next up to two
+ * seconds after the sidecar is ready, as it probes once a second and then waits for its next look at all containers.
+ */
+const startupProbe = { ...statusCheck, periodSeconds: 1, failureThreshold: 600 };
 const noToken = { name: volumeNames.noToken, mountPath: tokenFolder, readOnly: true };
 
 /** `probes`: value of `environment.probes`. */
@@ -98,8 +103,7 @@ export function sidecarContainer(settings: InjectSettings, owner: WorkloadOwner,
     ...(settings.order === "native" ? { restartPolicy: "Always" } : {}),
     env: variables(settings, owner, probes),
     ports: [{ name: "mesh-metrics", containerPort: ports.metrics, protocol: "TCP" }],
-    // Often, as a native sidecar holds up what comes after it; and for long, as a restart mends nothing that is missing.
-    startupProbe: { ...statusCheck, periodSeconds: 1, failureThreshold: 600 },
+    ...(settings.order === "native" ? {} : { startupProbe }),
     readinessProbe: { ...statusCheck, periodSeconds: 10 },
     lifecycle: { preStop: { exec: { command: [paths.drain, String(ports.status), drainPath] } } },
     resources: settings.resources,
@@ -126,12 +130,22 @@ function socketFolder(): string {
   return paths.workloadApi.slice(0, paths.workloadApi.lastIndexOf("/"));
 }
 
-function initContainer(settings: InjectSettings, name: string, program: string, file: string): object {
+/**
+ * Run once, before anything else of the pod that is captured. Where the sidecar runs already, it holds up what comes after it until
+ * the sidecar is ready. One for both families: each container that ends costs up to a second until the kubelet sees it.
+ */
+export function initContainer(settings: InjectSettings): object {
+  const restore = (program: string, file: string) => [program, "--noflush", `${captureFolder}/${file}`];
   return {
-    name,
+    name: containerNames.init,
     image: settings.initImage,
     imagePullPolicy: settings.imagePullPolicy,
-    command: [program, "--noflush", `${captureFolder}/${file}`],
+    command: [
+      initProgram,
+      settings.order === "native" ? `${ports.status}` : "0",
+      ...restore("/usr/sbin/iptables-restore", "ipv4"),
+      ...(settings.ipv6 ? ["--", ...restore("/usr/sbin/ip6tables-restore", "ipv6")] : []),
+    ],
     resources: { requests: { cpu: "10m", memory: "16Mi" } },
     securityContext: {
       // Capabilities of another user end with exec, and rules can be set with NET_ADMIN only.
@@ -147,14 +161,6 @@ function initContainer(settings: InjectSettings, name: string, program: string, 
     terminationMessagePolicy: "FallbackToLogsOnError",
     volumeMounts: [{ name: volumeNames.capture, mountPath: captureFolder, readOnly: true }, noToken],
   };
-}
-
-/** Run once, in this order, before anything else of the pod that is captured. */
-export function initContainers(settings: InjectSettings): readonly object[] {
-  const ipv4 = initContainer(settings, containerNames.init, "iptables-restore", "ipv4");
-  return settings.ipv6
-    ? [ipv4, initContainer(settings, containerNames.initIpv6, "ip6tables-restore", "ipv6")]
-    : [ipv4];
 }
 
 export function volumesOf(settings: InjectSettings): readonly object[] {

@@ -6,7 +6,7 @@ import { captureRules } from "./capture.ts";
 import {
   captureAnnotations,
   containerNames,
-  initContainers,
+  initContainer,
   sidecarContainer,
   volumesOf,
   type WorkloadOwner,
@@ -134,16 +134,17 @@ function metadataOperations(
 }
 
 /**
- * Native: rules and sidecar come before the pod's own init containers, so that these have the mesh too. Classic: the
+ * Native: sidecar and rules come before the pod's own init containers, so that these have the mesh too; the sidecar first, as it
+ * starts while the rules are applied. Classic: the
  * rules come last of the init containers, as those before have no sidecar yet, and the sidecar first of the containers.
  */
 function containerOperations(pod: PodView, settings: InjectSettings, sidecar: object): readonly Operation[] {
-  const rules = initContainers(settings);
+  const rules = initContainer(settings);
   const path = ["spec", "initContainers"];
   return settings.order === "native"
-    ? addToList(path, pod.spec.initContainers, [...rules, sidecar], "first")
+    ? addToList(path, pod.spec.initContainers, [sidecar, rules], "first")
     : [
-        ...addToList(path, pod.spec.initContainers, rules, "last"),
+        ...addToList(path, pod.spec.initContainers, [rules], "last"),
         { op: "add", path: ["spec", "containers", 0], value: sidecar },
       ];
 }

@@ -51,6 +51,9 @@ export const environment = {
  */
 export const drainPath = "/drain";
 
+/** In the init image: runs programs, then waits until the sidecar's state on a port is ready (`src/inject/init`). */
+export const initProgram = "/usr/sbin/nginx-mesh-init";
+
 /** Paths inside the sidecar's root file system. */
 export const paths = {
   /** nginx.conf, lua/ and the module; read-only. */

@@ -206,7 +206,7 @@ test("a pod with everything: the sidecar before its own init containers, its pro
   >;
   assert.deepEqual(
     initContainers!.map(({ name }) => name),
-    ["nginx-mesh-init", "nginx-mesh-sidecar", "first"],
+    ["nginx-mesh-sidecar", "nginx-mesh-init", "first"],
   );
   assert.deepEqual((containers![0]!["startupProbe"] as { httpGet: object }).httpGet, {
     path: "/tcp/80",
