@@ -5,6 +5,8 @@ import { once } from "node:events";
 export interface Api {
   /** Throws with the API server's words when it refuses. */
   request(method: string, path: string, body?: object): Promise<unknown>;
+  /** Calls for each piece that a watch sends, until the end of the function that it gives. */
+  watch(path: string, onPiece: () => void): Promise<() => void>;
   close(): void;
 }
 
@@ -30,6 +32,21 @@ export async function openApi(): Promise<Api> {
         throw new Error(`${method} ${path}: ${response.status} ${text.slice(0, 500)}`);
       }
       return JSON.parse(text) as unknown;
+    },
+    async watch(path, onPiece) {
+      const ended = new AbortController();
+      const { body, ok, status } = await fetch(`http://${address}${path}`, { signal: ended.signal });
+      if (!ok || body === null) {
+        throw new Error(`GET ${path}: ${status}`);
+      }
+      const read = async (): Promise<void> => {
+        for await (const _ of body) {
+          onPiece();
+        }
+      };
+      // the end of the watch, which the caller has asked for
+      void read().catch(() => undefined);
+      return () => ended.abort();
     },
     close: () => void proxy.kill(),
   };

@@ -54,6 +54,12 @@ export async function measureRest(api: Api, namespace: string): Promise<readonly
     figure({ ...cpu, metric: "k8s-control-plane-cpu", title: "CPU of the control plane", goal: 0.02 }, [
       sum(cpuOf(isControlPlane)),
     ]),
+    ...parts.map((part) =>
+      figure({ ...cpu, metric: `k8s-cpu-${part}`, title: `of it, ${part}` }, [
+        sum(cpuOf((usage) => isControlPlane(usage) && usage.container === part)),
+      ]),
+    ),
+    figure({ ...cpu, metric: "k8s-agent-cpu", title: "CPU of a SPIRE agent" }, cpuOf(isAgent)),
     figure(
       { ...memory, metric: "k8s-sidecar", title: "working set of a sidecar (the largest)", goal: 16 },
       after.filter(isSidecar).map(({ workingSet }) => workingSet),

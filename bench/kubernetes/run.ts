@@ -44,7 +44,7 @@ async function measure(api: Api, namespace: Namespace): Promise<readonly Figure[
   );
   const endpoints = await measureEndpoints(api, namespace, targets);
   progress("starts of pods");
-  return [...rest, webhook, endpoints, ...(await measureStarts(api, namespace.name))];
+  return [...rest, webhook, ...endpoints, ...(await measureStarts(api, namespace.name))];
 }
 
 await installMesh();
