@@ -2,8 +2,18 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { app, appContainer, appDeployment, appService } from "./app.ts";
-import { attempt, described, inNamespace, isReady, until } from "./fixture.ts";
-import { callerOf, ensureMesh, get, identity, injected, isInjected, modeAnnotation } from "./mesh.ts";
+import { attempt, described, inNamespace, isReady, namespaceNamed, until } from "./fixture.ts";
+import {
+  callerOf,
+  ensureMesh,
+  get,
+  identity,
+  injected,
+  isInjected,
+  meshNamespace,
+  meshPods,
+  modeAnnotation,
+} from "./mesh.ts";
 
 before(() => ensureMesh());
 
@@ -178,5 +188,47 @@ test("a pod that cannot be meshed is refused, and the message says why", async (
       assert.match(ended.stderr, reason);
       assert.match(ended.stderr, /nginx-mesh|webhook/);
     }
+  });
+});
+
+test("an application does not start before its sidecar is ready; meanwhile the init container says what is missing", async () => {
+  const mesh = namespaceNamed(meshNamespace);
+  const nats = (replicas: number) =>
+    mesh.kubectl("scale", "deployment/nats-server", `--replicas=${replicas}`);
+  await inNamespace(injected, async (namespace) => {
+    const init = (name: string) => namespace.kubectl("logs", name, "--container=nginx-mesh-init");
+    const status = async (name: string) =>
+      (await namespace.pods(`app=${name}`))[0]!["status"] as {
+        initContainerStatuses: { restartCount: number }[];
+        containerStatuses: { restartCount: number; state: object }[];
+      };
+    await nats(0);
+    try {
+      await until("the end of NATS", 60, async () =>
+        (await meshPods("nats-server")).length === 0 ? true : undefined,
+      );
+      const pod = (name: string): object => ({
+        apiVersion: "v1",
+        kind: "Pod",
+        metadata: { name, labels: { app: name } },
+        spec: { containers: [appContainer(["serve"])] },
+      });
+      await namespace.apply(pod("waits"), pod("deleted"));
+      const reason = /^waiting for the sidecar: no connection to NATS yet: /m;
+      for (const name of ["waits", "deleted"]) {
+        await until(`the reason of ${name}`, 60, async () => reason.test(await init(name)) || undefined);
+        assert.deepEqual(Object.keys((await status(name)).containerStatuses[0]!.state), ["waiting"]);
+      }
+      // nothing has begun, so nothing is waited for: the pod's grace is 30 s
+      await namespace.kubectl("delete", "pod", "deleted", "--timeout=15s");
+    } finally {
+      await nats(1);
+      await mesh.ready("deployment/nats-server");
+    }
+    await namespace.kubectl("wait", "--for=condition=Ready", "pod/waits", "--timeout=60s");
+    assert.match(await init("waits"), /^the sidecar is ready after \d+\.\d s$/m);
+    const { initContainerStatuses, containerStatuses } = await status("waits");
+    const restarts = [...initContainerStatuses, ...containerStatuses].map((each) => each.restartCount);
+    assert.deepEqual(restarts, [0, 0, 0]);
   });
 });
