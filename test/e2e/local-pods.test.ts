@@ -116,7 +116,8 @@ test("init containers run first, one after the other; a Job ends well and stays"
 test("a process that crashes is started again, and the pod is not ready meanwhile", async () => {
   const { address } = await mesh.pod("web");
   const killed = await mesh.exec("web", "sh", "-c", "kill -9 $(pgrep -f '[e]cho.ts')");
-  assert.equal(killed.status, 0, killed.stderr);
+  // the namespace of processes ends with the container's, and with it the shell if it has not ended before
+  assert.ok([0, 137].includes(killed.status), `status ${killed.status}: ${killed.stderr}`);
   const view = await mesh.until("a restart", ({ pods }) =>
     pods.some(
       (each) => each.owner === "deployment/web" && (each.containers[0]?.restarts ?? 0) >= 1 && each.ready,
