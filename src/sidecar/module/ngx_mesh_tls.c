@@ -10,6 +10,7 @@
 
 #define NGX_MESH_IDENTITY_MAX  2048         /* SPIFFE ID, section 2.3 */
 #define NGX_MESH_TLS_SERVERS   16
+#define NGX_MESH_TLS_CLOCK_SKEW  600        /* seconds; two nodes that are five minutes off, one each way */
 
 
 static struct {
@@ -345,6 +346,33 @@ ngx_mesh_tls_check_identity(ngx_connection_t *c, X509 *leaf, ngx_str_t *expected
 }
 
 
+/*
+ * A certificate of the near future is one of now whose signer's clock goes before ours: SPIRE dates SVIDs back by ten seconds only
+ * (NotBeforeCushion in its credtemplate, which no setting changes), and they are in use from their first second on.
+ */
+static int
+ngx_mesh_tls_verify_error_handler(int ok, X509_STORE_CTX *store)
+{
+    X509    *cert;
+    time_t   latest;
+
+    if (ok || X509_STORE_CTX_get_error(store) != X509_V_ERR_CERT_NOT_YET_VALID) {
+        return ok;
+    }
+
+    cert = X509_STORE_CTX_get_current_cert(store);
+    latest = ngx_time() + NGX_MESH_TLS_CLOCK_SKEW;
+
+    if (cert == NULL || X509_cmp_time(X509_get0_notBefore(cert), &latest) != -1) {
+        return 0;
+    }
+
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+
+    return 1;
+}
+
+
 /* Replaces OpenSSL's verification: the chain against the current bundle, then the SPIFFE ID. */
 static int
 ngx_mesh_tls_verify_handler(X509_STORE_CTX *store, void *arg)
@@ -367,6 +395,7 @@ ngx_mesh_tls_verify_handler(X509_STORE_CTX *store, void *arg)
     }
 
     X509_STORE_CTX_set0_trusted_stack(store, ngx_mesh_tls.roots);
+    X509_STORE_CTX_set_verify_cb(store, ngx_mesh_tls_verify_error_handler);
 
     if (X509_verify_cert(store) != 1) {
         ngx_log_error(NGX_LOG_WARN, c->log, 0, "mesh: refused peer: its certificate does not verify: %s",
