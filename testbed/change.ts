@@ -40,11 +40,12 @@ export async function end(bed: Bed, part: Part): Promise<void> {
 /** Every node's kube-proxy works in this mode from now on; returns once its rules are there and those of the other mode are gone. */
 export async function switchProxy(bed: Bed, programs: Programs, mode: ProxyMode): Promise<void> {
   for (const node of bed.plan.nodes) {
+    const part = kubeProxy(node);
+    // first: it ends by itself when it sees its file change
+    await end(bed, part);
     const file = "kube-proxy.json";
     const content = nodeFiles(bed.plan, node, bed.layout, mode)[file] ?? "";
     writeFileSync(join(bed.layout.node(node.name), file), content);
-    const part = kubeProxy(node);
-    await end(bed, part);
     await ensureRunning(bed, part, programs);
     await until(bed, {
       what: `the rules of ${node.name} in mode ${mode}`,

@@ -1,6 +1,6 @@
 /**
  * A Kubernetes cluster on this machine, without a container engine or systemd: `node testbed/cluster.ts up|down|status`, and for
- * tests `restart PART`, `signal PART NAME`, `proxy MODE`.
+ * tests `restart PART`, `signal PART NAME`, `proxy [MODE]`.
  * Environment: CLUSTER_STATE (state folder), CLUSTER_NODES (default 2), CLUSTER_PROXY (iptables or nftables), NGINX_MESH_CACHE.
  */
 import { readFileSync } from "node:fs";
@@ -103,15 +103,19 @@ async function main(): Promise<void> {
       return signal(bed, partNamed(bed, argument), oneOf(signalName, name));
     }
     case "proxy": {
-      const mode = oneOf(proxyMode, argument);
-      return switchProxy(runningBed(settings.layout), await programsOf(settings), mode);
+      const bed = runningBed(settings.layout);
+      if (argument === "") {
+        console.log(bed.record.proxyMode);
+        return;
+      }
+      return switchProxy(bed, await programsOf(settings), oneOf(proxyMode, argument));
     }
     case "kubeconfig":
       console.log(settings.layout.kubeconfig);
       return;
     default:
       throw new BedError(
-        `"${command ?? ""}" is no command; there are up, down, status, kubeconfig, restart PART, signal PART NAME, proxy MODE`,
+        `"${command ?? ""}" is no command; there are up, down, status, kubeconfig, restart PART, signal PART NAME, proxy [MODE]`,
       );
   }
 }

@@ -20,4 +20,6 @@ export async function notTheBed(): Promise<string | undefined> {
 export const signalPart = (part: string, signal: "STOP" | "CONT"): Promise<string> =>
   cluster("signal", part, signal);
 
-export const switchProxy = (mode: "iptables" | "nftables"): Promise<string> => cluster("proxy", mode);
+export type ProxyMode = "iptables" | "nftables";
+export const proxyMode = async (): Promise<ProxyMode> => (await cluster("proxy")).trim() as ProxyMode;
+export const switchProxy = (mode: ProxyMode): Promise<string> => cluster("proxy", mode);

@@ -12,6 +12,7 @@ import {
   isInjected,
   meshNamespace,
   meshPods,
+  type Mode,
   modeAnnotation,
 } from "./mesh.ts";
 
@@ -169,6 +170,44 @@ test("a DaemonSet's and a bare pod's marks name their kind", async () => {
   });
 });
 
+test("a port of the node leads to pods of the mesh in their mode, from pods and from the node itself", async (context) => {
+  await inNamespace(injected, async (namespace) => {
+    const served = (mode: Mode, hostPort: number): readonly object[] =>
+      appDeployment({
+        name: mode,
+        annotations: modeAnnotation(mode),
+        container: { ports: [{ containerPort: 8080, hostPort }] },
+      });
+    const bare = { "injector.nsm.nginx.com/auto-inject": "disabled" };
+    // its application would take the node's own ports
+    const waiting = { command: ["sleep"], args: ["100000"], readinessProbe: null };
+    await namespace.apply(
+      ...served("permissive", 18080),
+      ...served("strict", 18081),
+      ...appDeployment({ name: "meshed" }),
+      ...appDeployment({ name: "outsider", labels: bare }),
+      ...appDeployment({ name: "node", labels: bare, container: waiting, pod: { hostNetwork: true } }),
+    );
+    const names = ["permissive", "strict", "meshed", "outsider", "node"];
+    await namespace.ready(...names.map((name) => `deployment/${name}`));
+    for (const [mode, port, status] of [
+      ["permissive", 18080, 200],
+      // whoever asks by a node's address is not sent to a pod, so it sends plain text
+      ["strict", 18081, 403],
+    ] as const) {
+      const [pod] = await namespace.pods(`app=${mode}`);
+      const url = `http://${pod?.["status"].hostIP}:${port}/`;
+      for (const from of ["meshed", "outsider", "node"]) {
+        await context.test(`${from} to a pod in mode ${mode}`, () =>
+          described(namespace.name, async () => {
+            assert.equal((await get(namespace, `app=${from}`, url)).status, status);
+          }),
+        );
+      }
+    }
+  });
+});
+
 test("a pod that cannot be meshed is refused, and the message says why", async () => {
   await inNamespace(injected, async (namespace) => {
     const pod = (name: string, spec: object): string =>
@@ -178,11 +217,12 @@ test("a pod that cannot be meshed is refused, and the message says why", async (
       { name: "two", containerPort: 8080 },
     ];
     const sctp = [{ name: "sctp", containerPort: 9999, protocol: "SCTP" }];
-    for (const [name, ports, reason] of [
-      ["twice", twice, /8080/],
-      ["sctp", sctp, /SCTP/],
+    for (const [name, spec, reason] of [
+      ["twice", { containers: [appContainer(["serve"], { ports: twice })] }, /8080/],
+      ["sctp", { containers: [appContainer(["serve"], { ports: sctp })] }, /SCTP/],
+      ["node", { containers: [appContainer(["serve"])], hostNetwork: true }, /hostNetwork/],
     ] as const) {
-      const input = pod(name, { containers: [appContainer(["serve"], { ports })] });
+      const input = pod(name, spec);
       const ended = await attempt("kubectl", ["apply", "-f", "-"], { input });
       assert.notEqual(ended.status, 0, name);
       assert.match(ended.stderr, reason);
