@@ -1,7 +1,7 @@
 /** Steady load from a pod, and what came of it. */
 import assert from "node:assert/strict";
 import { appContainer } from "./app.ts";
-import { kubectl, type Namespace, until } from "./fixture.ts";
+import { attempt, kubectl, type Namespace, until } from "./fixture.ts";
 
 export interface LoadResult {
   readonly sent: number;
@@ -30,6 +30,9 @@ export interface Load {
   stop(): Promise<LoadResult>;
 }
 
+/** Status of a program that SIGKILL ended. */
+const killed = 137;
+
 /** Starts the load in a pod of its own and returns once it runs. */
 export async function startLoad(namespace: Namespace, options: LoadOptions): Promise<Load> {
   const { name } = options;
@@ -49,7 +52,12 @@ export async function startLoad(namespace: Namespace, options: LoadOptions): Pro
     async stop() {
       const where = ["--namespace", namespace.name];
       // process 1 of the container ends with its result on standard output
-      await kubectl(...where, "exec", name, "--container=app", "--", "kill", "-TERM", "1");
+      const kill = ["exec", name, "--container=app", "--", "kill", "-TERM", "1"];
+      const ended = await attempt("kubectl", [...where, ...kill]);
+      // when process 1 ends at once, what was run beside it is killed before it can say that all went well
+      if (ended.status !== 0 && ended.status !== killed) {
+        throw new Error(`cannot end the load of ${name}: ${ended.stderr}`);
+      }
       return until(`the result of ${name}`, 30, async () => {
         const log = await kubectl(...where, "logs", name, "--container=app");
         const line = log.split("\n").find((each) => each.startsWith("{"));
