@@ -31,7 +31,7 @@ test("deploy of images that are not there ends in time, and says which", async (
   const tag = "not-there";
   const registry = ["--registry-server", "testbed.local", "--disable-public-images"];
   try {
-    const ended = await runMeshctl(["deploy", ...registry, "--image-tag", tag, "--timeout", "75s"]);
+    const ended = await runMeshctl(["deploy", ...registry, "--image-tag", tag, "--timeout", "20s"]);
     assert.equal(ended.status, 1, ended.stdout + ended.stderr);
     assert.match(ended.stderr, new RegExp(`nginx-mesh-controller:${tag}`));
     assert.match(ended.stderr, /installed, but not ready in time/);
