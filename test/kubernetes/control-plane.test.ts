@@ -438,6 +438,72 @@ test("a leader that ends in order lets the other lead at once", async () => {
   assert.ok(performance.now() - begun < 4_000, `${performance.now() - begun} ms`);
 });
 
+const definition = (plural: string): KubeObject => ({
+  apiVersion: "apiextensions.k8s.io/v1",
+  kind: "CustomResourceDefinition",
+  metadata: { name: plural },
+});
+
+/** Puts other versions into a definition; they are in force when the API server says so. */
+async function redefine(plural: string, versions: (present: any[]) => readonly object[]): Promise<any[]> {
+  const present: any[] = (await get(definition(plural))).spec.versions;
+  await patch(definition(plural), { spec: { versions: versions(present) } });
+  return present;
+}
+
+const anything = { openAPIV3Schema: { type: "object", "x-kubernetes-preserve-unknown-fields": true } };
+
+test("a definition of an older release that takes anything: what is stored and invalid is told, the rest goes on", async () => {
+  const plural = "trafficsplits.split.smi-spec.io";
+  const own = await redefine(plural, (all) => all.map((each) => ({ ...each, schema: anything })));
+  const broken: KubeObject = {
+    ...split(1),
+    metadata: { name: "broken", namespace: "shop" },
+    spec: { service: "web-v1", backends: [{ service: "web-v2", weight: "many" }] },
+  };
+  await eventually("the definition", async () => (await create(broken), true));
+  await patch(definition(plural), { spec: { versions: own } });
+  const condition = await eventually("refusal", async () => {
+    const found = (await get(broken)).status?.conditions?.[0];
+    return found?.status === "False" && found;
+  });
+  assert.match(condition.message, /spec\.backends\[0\]\.weight/);
+  const value = await nextValue("service.shop.web", () => patch(split(1), split(42)));
+  assert.equal(weightOf(value), 42);
+  await remove(broken);
+  await nextValue("service.shop.web", () => patch(split(1), split(1)));
+});
+
+test("a definition of a newer release that lacks our version: it is told, the last state stays, all is well when it is back", async () => {
+  const plural = "trafficsplits.split.smi-spec.io";
+  const before = (await ask("a", "/status")).body.configuration;
+  assert.equal(before.error, "");
+  const own = await redefine(plural, (all) => [
+    { ...all[0], name: "v9", served: true, storage: true, schema: anything },
+    ...all.map((each) => ({ ...each, served: false, storage: false })),
+  ]);
+  const error = await eventually(
+    "the error",
+    async () => (await ask("a", "/status")).body.configuration.error || undefined,
+    40_000,
+  );
+  assert.match(
+    error,
+    /cannot read trafficsplits\.split\.smi-spec\.io: the API server has it in version v9, and this program reads v1alpha3; install the definitions/,
+  );
+  assert.equal((await ask("a", "/status")).body.configuration.version, before.version);
+  const both = (await get(definition(plural))).spec.versions.map((each: any) => ({ ...each, served: true }));
+  await patch(definition(plural), { spec: { versions: both } });
+  await eventually(
+    "no error",
+    async () => (await ask("a", "/status")).body.configuration.error === "",
+    40_000,
+  );
+  const value = await nextValue("service.shop.web", () => patch(split(1), split(7)));
+  assert.equal(weightOf(value), 7);
+  assert.equal(own.length, 1);
+});
+
 test("a new service account may use NATS at once, a removed one may not", async () => {
   const account: KubeObject = {
     apiVersion: "v1",

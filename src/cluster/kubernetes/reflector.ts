@@ -8,6 +8,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
 import { ApiError, type ApiServer } from "./api-server.ts";
+import { otherVersions } from "./other-versions.ts";
 import { type Resource, resourceName, resourcePath } from "./resources.ts";
 
 /** Takes the whole state after a list, then the changes. Keys are `namespace/name`. */
@@ -234,8 +235,11 @@ export function startReflector<T>(options: ReflectorOptions<T>): Reflector {
   };
   /** What was there is believed to be gone when it is missing twice: an API server that starts may lack it at first. */
   const absent = async (): Promise<void> => {
-    const { resource } = options;
-    if (!resource.optional) {
+    const { api, resource } = options;
+    const others = await otherVersions(api, resource).catch(() => "");
+    if (others !== "") {
+      options.onState(others);
+    } else if (!resource.optional) {
       options.onState(explain(new ApiError("not found", 404), resource, "list"));
     } else if (progress.served === "") {
       options.sink.replace(new Map());

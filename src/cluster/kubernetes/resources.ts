@@ -30,9 +30,10 @@ function own(group: string, versions: readonly string[], plural: string, kind: K
 export const pods = core("pods", "Pod");
 export const endpointSlices = inGroup("discovery.k8s.io", "endpointslices", "EndpointSlice");
 export const serviceAccounts = core("serviceaccounts", "ServiceAccount");
-/** Kubernetes 1.33 and newer. */
+/** Kubernetes 1.33 and newer; before, where it was switched on. */
 export const serviceCidrs: Resource = {
   ...inGroup("networking.k8s.io", "servicecidrs", "ServiceCIDR"),
+  versions: ["v1", "v1beta1"],
   optional: true,
 };
 
