@@ -40,7 +40,11 @@ export function createNetwork(name: string): Network {
     for (const namespace of [node, ...[client, ...servers].map((each) => each.name)]) {
       runNow(["ip", "netns", "add", namespace]);
     }
-    batch(node, ["link add br0 type bridge", "link set br0 up", `addr add ${gateway}/16 dev br0`]);
+    batch(node, [
+      "link add br0 address 02:6e:67:78:00:03 type bridge",
+      "link set br0 up",
+      `addr add ${gateway}/16 dev br0`,
+    ]);
     for (const [index, each] of [client, ...servers].entries()) {
       connect(node, each, index);
     }

@@ -4,6 +4,11 @@ import { run } from "./commands.ts";
 import { isCaptured, type AddressPlan } from "./addresses.ts";
 
 const bridge = "mesh0";
+/**
+ * Locally administered. A bridge without an address of its own takes the lowest of its ports', which changes as pods come and
+ * go; packets that others then send to the old one are lost for seconds.
+ */
+const bridgeAddress = "02:6e:67:78:00:01";
 /** Number of the routing table of what needs no translation. */
 const directTable = 100;
 
@@ -30,7 +35,7 @@ function keepFiltersOutOfBridge(): void {
 export async function setUpNode(plan: AddressPlan): Promise<void> {
   const lines = [
     "link set lo up",
-    `link add ${bridge} type bridge`,
+    `link add ${bridge} address ${bridgeAddress} type bridge`,
     `addr add ${plan.gateway}/17 dev ${bridge}`,
     `addr add ${plan.translator}/32 dev ${bridge}`,
     `link set ${bridge} up`,

@@ -100,6 +100,14 @@ for (const from of names) {
   }
 }
 
+// A bridge without an address of its own takes the lowest of its ports', which goes with a pod: then names did not resolve for
+// five seconds and more, until the others had found out.
+test("the node has a link address of its own, which stays when pods come and go", async () => {
+  const look = "getent hosts another >/dev/null; ip neigh show dev eth0";
+  const { stdout } = await mesh.exec("meshed", "sh", "-c", look);
+  assert.match(stdout, /^10\.\d+\.0\.1 .*lladdr 02:6e:67:78:00:01 /m);
+});
+
 test("from the host to pods of every kind", async () => {
   for (const name of names) {
     const { address, name: pod } = await mesh.pod(name);

@@ -123,7 +123,7 @@ function makeNetwork(node: number, pods: readonly BarePod[]): void {
   ip(
     node,
     "link set lo up",
-    "link add mesh0 type bridge",
+    "link add mesh0 address 02:6e:67:78:00:02 type bridge",
     `addr add ${gateway.v4}/24 dev mesh0`,
     `addr add ${gateway.v6}/64 dev mesh0 nodad`,
     "link set mesh0 up",
