@@ -250,6 +250,7 @@ test("Expect: 100-continue is answered and the body follows", async () => {
           response.on("end", () => resolve({ continued, body }));
         });
         request.on("error", reject);
+        request.setTimeout(5000, () => request.destroy(new Error("no 100 (Continue)")));
         request.flushHeaders();
       }),
     0,

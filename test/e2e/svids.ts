@@ -1,4 +1,18 @@
 /** Certificates of a test mesh's own authority, as files of PEM. */
+// @peculiar/x509 finds its parts through this polyfill and does not load without it.
+import "reflect-metadata";
+import assert from "node:assert/strict";
+import { webcrypto } from "node:crypto";
+import {
+  BasicConstraintsExtension,
+  type Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from "@peculiar/x509";
+import { readAuthorities } from "../../src/identity/authority-store.ts";
+import { loadAuthority } from "../../src/identity/certificates.ts";
 import type { Authority, Svid } from "../../src/identity/authority.ts";
 
 export interface Pem {
@@ -23,4 +37,38 @@ export function bundlePem(authority: Authority): string {
     .bundle()
     .map((der) => pem("CERTIFICATE", der))
     .join("");
+}
+
+/** A certificate that the authority would never issue, signed with its key; `authority`: it may sign others. */
+export async function signProfile(
+  directory: string,
+  trustDomain: string,
+  profile: { readonly uris: readonly string[]; readonly authority?: boolean },
+): Promise<Pem> {
+  const [stored] = await readAuthorities(directory, trustDomain);
+  assert.ok(stored !== undefined, `no authority in ${directory}`);
+  const signer = await loadAuthority(stored.keyType, stored.certificate, stored.key);
+  const keys = await webcrypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, ["sign"]);
+  const names: Extension[] =
+    profile.uris.length === 0
+      ? []
+      : [new SubjectAlternativeNameExtension(profile.uris.map((value) => ({ type: "url", value })))];
+  const certificate = await X509CertificateGenerator.create({
+    subject: [{ O: ["test"] }],
+    issuer: signer.certificate.subjectName,
+    notBefore: new Date(Date.now() - 10_000),
+    notAfter: new Date(Date.now() + 600_000),
+    publicKey: keys.publicKey,
+    signingKey: signer.privateKey,
+    signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
+    extensions: [
+      new BasicConstraintsExtension(profile.authority === true, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      ...names,
+    ],
+  });
+  return {
+    cert: pem("CERTIFICATE", new Uint8Array(certificate.rawData)),
+    key: pem("PRIVATE KEY", new Uint8Array(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey))),
+  };
 }
