@@ -13,6 +13,7 @@ import { inboxPrefix, keySubjectPrefix, statisticsSubject } from "../../src/wire
 import { type Load, load, loadOf } from "./load.ts";
 import { server } from "./manifests.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
+import { outputsOf } from "./outputs.ts";
 import { sidecarStatus } from "./sidecar.ts";
 
 /** Milliseconds that each answer of `web` takes. */
@@ -30,17 +31,7 @@ before(async () => {
 });
 after(() => mesh?.stop());
 
-async function json(...args: readonly string[]): Promise<unknown> {
-  const { status, stdout, stderr } = await mesh.meshctl(...args, "-o", "json");
-  assert.equal(status, 0, `${args.join(" ")}: ${stderr}`);
-  return JSON.parse(stdout) as unknown;
-}
-
-async function text(...args: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await mesh.meshctl(...args);
-  assert.equal(status, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
+const { json, text } = outputsOf(() => mesh);
 
 interface Counts {
   readonly success: number;

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { PodView } from "../../src/local/control.ts";
 import { client, server } from "./manifests.ts";
 import { meshctl, runProgram, startMesh, type TestMesh } from "./mesh.ts";
+import { outputsOf } from "./outputs.ts";
 import { partProcess } from "./processes.ts";
 
 const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
@@ -48,17 +49,7 @@ before(async () => {
 });
 after(() => mesh?.stop());
 
-async function json(...args: readonly string[]): Promise<unknown> {
-  const { status, stdout, stderr } = await mesh.meshctl(...args, "-o", "json");
-  assert.equal(status, 0, `${args.join(" ")}: ${stderr}`);
-  return JSON.parse(stdout) as unknown;
-}
-
-async function text(...args: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await mesh.meshctl(...args);
-  assert.equal(status, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
+const { json, text } = outputsOf(() => mesh);
 
 interface Status {
   readonly ok: boolean;

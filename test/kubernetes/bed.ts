@@ -9,11 +9,11 @@ async function cluster(...args: readonly string[]): Promise<string> {
   return run(process.execPath, [program, ...args], { timeout: 150 });
 }
 
-/** Why a test cannot run here; undefined when the cluster of KUBECONFIG is the test bed. */
-export async function notTheBed(): Promise<string | undefined> {
+/** Why a test cannot run here, as `skip` of node:test; false when the cluster of KUBECONFIG is the test bed. */
+export async function notTheBed(): Promise<string | false> {
   const own = (await cluster("kubeconfig")).trim();
   return process.env["KUBECONFIG"] === own
-    ? undefined
+    ? false
     : "stops parts of the test bed, and this is another cluster";
 }
 

@@ -10,8 +10,7 @@ import { getObject, inNamespace, isReady, kubectl, type Namespace, until } from 
 import { assertNoneFailed, startLoad } from "./load.ts";
 import { ensureMesh, injected, isInjected, meshNamespace, meshPods, replacePods } from "./mesh.ts";
 
-const why = await notTheBed();
-const onBed = { skip: why ?? false };
+const onBed = { skip: await notTheBed() };
 
 before(() => ensureMesh());
 

@@ -17,8 +17,7 @@ import {
   replacePods,
 } from "./mesh.ts";
 
-const why = await notTheBed();
-const skip = why ?? false;
+const skip = await notTheBed();
 before(() => (skip === false ? ensureMesh() : undefined));
 
 const bare = { labels: { "injector.nsm.nginx.com/auto-inject": "disabled" } };

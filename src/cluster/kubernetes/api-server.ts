@@ -46,6 +46,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Whether the API server answered with one of these statuses; 0: it did not answer. */
+export function isStatus(error: unknown, ...statuses: readonly number[]): error is ApiError {
+  return error instanceof ApiError && statuses.includes(error.status);
+}
+
 export interface ApiServer {
   /** The body of an answer with status 2xx, parsed. Throws ApiError for any other. */
   send(request: ApiRequest): Promise<unknown>;

@@ -1,6 +1,6 @@
 /** A definition (CRD) of an older or newer release: the kind is there, in versions that this program does not read. */
 import * as z from "zod";
-import { ApiError, type ApiServer } from "./api-server.ts";
+import { type ApiServer, isStatus } from "./api-server.ts";
 import { type Resource, resourceName } from "./resources.ts";
 
 const group = z.object({ versions: z.array(z.object({ version: z.string() })) });
@@ -10,7 +10,7 @@ async function sendOrNone(api: ApiServer, path: string): Promise<unknown> {
   try {
     return await api.send({ method: "GET", path });
   } catch (error) {
-    if (error instanceof ApiError && error.status === 404) {
+    if (isStatus(error, 404)) {
       return undefined;
     }
     throw error;

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
-import { ApiError, type ApiServer } from "./api-server.ts";
+import { ApiError, type ApiServer, isStatus } from "./api-server.ts";
 import { otherVersions } from "./other-versions.ts";
 import { type Resource, resourceName, resourcePath } from "./resources.ts";
 
@@ -80,14 +80,14 @@ function keyOf(of: Pick<z.infer<typeof metadata>, "name" | "namespace">): string
 
 /** A sentence with what to do about it. */
 function explain(error: unknown, resource: Resource, verb: string): string {
-  if (error instanceof ApiError && error.status === 0 && error.cause instanceof Error) {
+  if (isStatus(error, 0) && error.cause instanceof Error) {
     return `cannot reach the API server: ${error.cause.message}`;
   }
   const what = `cannot ${verb} ${resourceName(resource)}`;
-  if (error instanceof ApiError && error.status === 403) {
+  if (isStatus(error, 403)) {
     return `${what}: access is denied; let the program's ServiceAccount "get", "list" and "watch" the resource "${resource.plural}" of the API group "${resource.group}"${resource.namespace === undefined ? "" : ` in the namespace ${resource.namespace}`} (${error.message})`;
   }
-  if (error instanceof ApiError && error.status === 404) {
+  if (isStatus(error, 404)) {
     return `${what}: the API server does not have this resource (${error.message})`;
   }
   return `${what}: ${error instanceof z.ZodError ? "the answer has not the form of the Kubernetes API" : (error as Error).message}`;
@@ -134,7 +134,7 @@ async function list<T>(options: ReflectorOptions<T>, served: string): ReturnType
   try {
     return await listAll(options, served, true);
   } catch (error) {
-    if (error instanceof ApiError && error.status === 410) {
+    if (isStatus(error, 410)) {
       return listAll(options, served, false);
     }
     throw error;
@@ -151,7 +151,7 @@ async function listServed<T>(options: ReflectorOptions<T>, progress: Progress): 
       progress.version = version;
       return true;
     } catch (error) {
-      if (!(error instanceof ApiError && error.status === 404)) {
+      if (!isStatus(error, 404)) {
         throw error;
       }
     }
@@ -186,12 +186,12 @@ function apply<T>(options: ReflectorOptions<T>, progress: Progress, line: string
 
 /** Whether the watch cannot go on from where it was: too old, the resource is gone, or what came makes no sense. */
 function needsList(error: unknown): boolean {
-  const cause = error instanceof ApiError && error.status === 0 ? error.cause : error;
+  const cause = isStatus(error, 0) ? error.cause : error;
   return (
     cause instanceof GoneError ||
     cause instanceof z.ZodError ||
     cause instanceof SyntaxError ||
-    (cause instanceof ApiError && [404, 410].includes(cause.status))
+    isStatus(cause, 404, 410)
   );
 }
 

@@ -1,7 +1,7 @@
 /** Where the webhook's certificate is in a cluster: a Secret, and whatever the API server verifies it with. */
 import * as z from "zod";
 import type { CertificateStore } from "../../admission/certificate-keeper.ts";
-import { ApiError, type ApiServer } from "../../cluster/kubernetes/api-server.ts";
+import { type ApiServer, isStatus } from "../../cluster/kubernetes/api-server.ts";
 import { Secret } from "../../identity/secret.ts";
 
 export const certificateSecret = "nginx-mesh-webhook-certificate";
@@ -78,10 +78,6 @@ function encode(text: string | Uint8Array): string {
   return Buffer.from(text).toString("base64");
 }
 
-function isStatus(error: unknown, ...statuses: readonly number[]): boolean {
-  return error instanceof ApiError && statuses.includes(error.status);
-}
-
 async function publishTo(api: ApiServer, target: Target, bundle: string, namespace: string): Promise<void> {
   try {
     const present = await api.send({ method: "GET", path: target.path });
@@ -97,7 +93,7 @@ async function publishTo(api: ApiServer, target: Target, bundle: string, namespa
     const hint = isStatus(error, 404)
       ? "it is not there: install the mesh's chart again"
       : isStatus(error, 403)
-        ? `let the controller's ServiceAccount "get" and "patch" it (${(error as Error).message})`
+        ? `let the controller's ServiceAccount "get" and "patch" it (${error.message})`
         : (error as Error).message;
     throw new Error(`cannot make the webhook's authority known to ${target.title}: ${hint}`, {
       cause: error,

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import * as z from "zod";
-import { ApiError, type ApiServer } from "../../cluster/kubernetes/api-server.ts";
+import { ApiError, type ApiServer, isStatus } from "../../cluster/kubernetes/api-server.ts";
 
 export interface ElectionOptions {
   readonly api: ApiServer;
@@ -56,7 +56,7 @@ function microTime(milliseconds: number): string {
 
 function explain(error: unknown, namespace: string, name: string): string {
   const what = `cannot use the Lease ${namespace}/${name} that tells which controller publishes`;
-  return error instanceof ApiError && error.status === 403
+  return isStatus(error, 403)
     ? `${what}: access is denied; let the controller's ServiceAccount "get", "create" and "update" the resource "leases" of the API group "coordination.k8s.io" in the namespace ${namespace} (${error.message})`
     : `${what}: ${(error as Error).message}`;
 }
@@ -88,7 +88,7 @@ export function startElection(options: ElectionOptions): Election {
     try {
       return await send("GET");
     } catch (error) {
-      if (error instanceof ApiError && error.status === 404) {
+      if (isStatus(error, 404)) {
         return undefined;
       }
       throw error;

@@ -8,7 +8,7 @@ import type { RequestListener } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import * as z from "zod";
-import { ApiError, type ApiServer } from "../../cluster/kubernetes/api-server.ts";
+import { type ApiServer, isStatus } from "../../cluster/kubernetes/api-server.ts";
 
 /** Whose certificates are the API server's. */
 export interface FrontProxy {
@@ -58,7 +58,7 @@ export function isFrontProxy(proxy: FrontProxy, certificate: X509Certificate, no
 
 function explain(error: unknown): string {
   const what = "cannot read who the API server is to an aggregated API, so the metrics API answers nobody";
-  return error instanceof ApiError && error.status === 403
+  return isStatus(error, 403)
     ? `${what}: access is denied; bind the Role extension-apiserver-authentication-reader of kube-system to the controller's ServiceAccount (${error.message})`
     : `${what}: ${(error as Error).message}`;
 }

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { isInjectionAsked, systemNamespaces } from "../../api/annotations.ts";
-import { ApiError, type ApiServer } from "../../cluster/kubernetes/api-server.ts";
+import { type ApiServer, isStatus } from "../../cluster/kubernetes/api-server.ts";
 import { objectsOf, type Snapshot } from "../../cluster/snapshot.ts";
 import type { Secret } from "../../identity/secret.ts";
 
@@ -46,13 +46,9 @@ export function pullSecretNamespaces(snapshot: Snapshot, meshNamespace: string):
   );
 }
 
-function isStatus(error: unknown, ...statuses: readonly number[]): boolean {
-  return error instanceof ApiError && statuses.includes(error.status);
-}
-
 /** A namespace that is gone, or on its way out, needs nothing. */
 function isGone(error: unknown): boolean {
-  return isStatus(error, 404) || (isStatus(error, 403) && /being terminated/.test((error as Error).message));
+  return isStatus(error, 404) || (isStatus(error, 403) && /being terminated/.test(error.message));
 }
 
 function folderOf(namespace: string): string {
@@ -113,7 +109,7 @@ async function ensure(
 function explain(error: unknown, namespace: string): string {
   const what = `cannot copy the registry's credentials, Secret ${pullSecretName}, to the namespace ${namespace}, so its pods may not pull the sidecar's image`;
   return isStatus(error, 403)
-    ? `${what}: access is denied; let the controller's ServiceAccount "create" the resource "secrets" in all namespaces, and "delete" those of this name (${(error as Error).message})`
+    ? `${what}: access is denied; let the controller's ServiceAccount "create" the resource "secrets" in all namespaces, and "delete" those of this name (${error.message})`
     : `${what}: ${(error as Error).message}`;
 }
 
@@ -122,7 +118,6 @@ export function keepPullSecrets(options: PullSecretsOptions): PullSecrets {
   /** Hash of the content that each namespace got from this process. */
   const given = new Map<string, string>();
   let wanted: ReadonlySet<string> | undefined;
-  let looked: ReadonlySet<string> | undefined;
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
   let again = false;
@@ -175,15 +170,15 @@ export function keepPullSecrets(options: PullSecretsOptions): PullSecrets {
 
   return {
     update(namespaces) {
+      const isNew = !isSame(wanted, namespaces);
       wanted = namespaces;
-      if (!isSame(looked, namespaces)) {
-        looked = namespaces;
+      if (isNew) {
         start();
       }
     },
     reset() {
       clearTimeout(timer);
-      [wanted, looked] = [undefined, undefined];
+      wanted = undefined;
       given.clear();
     },
     async close() {
