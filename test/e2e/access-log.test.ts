@@ -2,30 +2,22 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { enginePid, readRecord } from "../../src/local/host.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars } from "./sidecar.ts";
-import { anything, anythingReady, idle, workload } from "./workload.ts";
+import { anything, anythingReady, idle, meshConfig, workload } from "./workload.ts";
 
 let mesh: TestMesh;
 let client: PodClient;
 let quiet: PodClient;
-
-function settings(spec: object): string {
-  return JSON.stringify({
-    apiVersion: "nsm.nginx.com/v1alpha2",
-    kind: "MeshConfig",
-    metadata: { name: "nginx-mesh-config", namespace: "nginx-mesh" },
-    spec: { meshConfigClassName: "nginx-mesh", ...spec },
-  });
-}
 
 before(async () => {
   mesh = await startMesh({
     "server.yaml": workload({ name: "server", ports: anything, probe: anythingReady }),
     "client.yaml": idle("client"),
     "quiet.yaml": idle("quiet", { annotations: { "config.nginx-mesh/access-log": "false" } }),
-    "config.yaml": settings({}),
+    "config.yaml": meshConfig({}),
   });
   client = startPodClient(mesh, "client");
   quiet = startPodClient(mesh, "quiet");
@@ -47,7 +39,7 @@ async function lines(pod: string, text: string, count: number): Promise<string[]
       .log(view, "sidecar")
       .split("\n")
       .filter((line) => line.includes(text) && !/^\d{4}\/\d\d\/\d\d /.test(line));
-  for (let i = 0; i < 100 && found().length < count; i += 1) {
+  for (let i = 0; i < 300 && found().length < count; i += 1) {
     await sleep(30);
   }
   return found();
@@ -88,7 +80,7 @@ test("annotation false: no line, though the other side has its own", async () =>
 });
 
 test("json takes effect on running sidecars; each line is JSON, whatever a client sends", async () => {
-  mesh.write("config.yaml", settings({ nginxLogFormat: "json" }));
+  mesh.write("config.yaml", meshConfig({ nginxLogFormat: "json" }));
   await sleep(500);
   const send = [
     'GET /json?q="\\ HTTP/1.1\r\nHost: server\r\nUser-Agent: \xc3\xbc\t\r\n\r\n',
@@ -114,6 +106,17 @@ test("json takes effect on running sidecars; each line is JSON, whatever a clien
   }
 });
 
+/** A line for each of the requests, in both sidecars. */
+async function assertAllThere(path: string, count: number): Promise<void> {
+  for (const pod of ["client", "server"]) {
+    const found = await lines(pod, path, count);
+    const numbers = new Set(
+      found.map((line) => (JSON.parse(line) as { request: string }).request.split(path)[1]!.split("/")[0]),
+    );
+    assert.deepEqual([found.length, numbers.size], [count, count], pod);
+  }
+}
+
 test("many requests: no line is lost or cut", async () => {
   await client.run(async (tools) => {
     const agent = new tools.http.Agent({ keepAlive: true, maxSockets: 8 });
@@ -122,13 +125,24 @@ test("many requests: no line is lost or cut", async () => {
     );
     agent.destroy();
   }, 0);
-  for (const pod of ["client", "server"]) {
-    const found = await lines(pod, "/many/", 1000);
-    const numbers = new Set(
-      found.map((line) => /many\/(\d+)\//.exec((JSON.parse(line) as { request: string }).request)?.[1]),
-    );
-    assert.deepEqual([found.length, numbers.size], [1000, 1000], pod);
+  await assertAllThere("/many/", 1000);
+});
+
+test("whoever reads the lines is busy for a while: traffic goes on, and no line is lost", async () => {
+  const engine = enginePid(readRecord(mesh.layout)!)!;
+  const { address } = await mesh.pod("server");
+  process.kill(engine, "SIGSTOP");
+  try {
+    await client.run(async (tools, host) => {
+      const agent = new tools.http.Agent({ keepAlive: true, maxSockets: 8 });
+      const urls = Array.from({ length: 600 }, (_, i) => `http://${host}:8080/busy/${i}/`);
+      await Promise.all(urls.map((url) => tools.get(url, { agent })));
+      agent.destroy();
+    }, address);
+  } finally {
+    process.kill(engine, "SIGCONT");
   }
+  await assertAllThere("/busy/", 600);
 });
 
 test("the error log's level takes effect on running sidecars, both ways", async () => {
@@ -141,13 +155,13 @@ test("the error log's level takes effect on running sidecars, both ways", async 
     client.run((tools) => tools.raw("server", 7000, { send: "x", until: "x" }), 0);
   await reset();
   assert.equal(await errors(), 0);
-  mesh.write("config.yaml", settings({ nginxErrorLogLevel: "info" }));
+  mesh.write("config.yaml", meshConfig({ nginxErrorLogLevel: "info" }));
   await sleep(500);
   await reset();
   await sleep(200);
   const seen = await errors();
   assert.ok(seen > 0);
-  mesh.write("config.yaml", settings({ nginxErrorLogLevel: "warn" }));
+  mesh.write("config.yaml", meshConfig({ nginxErrorLogLevel: "warn" }));
   await sleep(500);
   const before = await errors();
   await reset();

@@ -7,6 +7,7 @@ import { client, server } from "./manifests.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { sidecarProcesses } from "./processes.ts";
 import { showSidecars, sidecarStatus } from "./sidecar.ts";
+import { meshConfig } from "./workload.ts";
 
 /** Milliseconds; the bench has the stricter goal. */
 const soon = 500;
@@ -42,15 +43,6 @@ function split(weights: { readonly a: number; readonly b: number }): string {
   });
 }
 
-function settings(spec: object): string {
-  return JSON.stringify({
-    apiVersion: "nsm.nginx.com/v1alpha2",
-    kind: "MeshConfig",
-    metadata: { name: "nginx-mesh-config", namespace: "nginx-mesh" },
-    spec: { meshConfigClassName: "nginx-mesh-config-class", ...spec },
-  });
-}
-
 before(async () => {
   const root = { apiVersion: "v1", kind: "Service", metadata: { name: "web" } };
   const spec = { selector: { split: "web" }, ports: [{ name: "http", port: 80, targetPort: 8080 }] };
@@ -59,7 +51,7 @@ before(async () => {
     "b.yaml": server({ name: "web-b" }),
     "web.yaml": JSON.stringify({ ...root, spec }),
     "split.yaml": split({ a: 1, b: 0 }),
-    "mesh.yaml": settings({}),
+    "mesh.yaml": meshConfig({}),
     "unused.yaml": unused(),
     "plain.yaml": client("plain", false),
     "load.yaml": load({ rate: 150 }),
@@ -131,7 +123,7 @@ test("the largest body, the mTLS mode and the log level change in the running wo
     return (await mesh.exec("load", "sh", "-c", body)).stdout;
   };
   assert.equal(await post(), "413");
-  mesh.write("mesh.yaml", settings({ clientMaxBodySize: "4m" }));
+  mesh.write("mesh.yaml", meshConfig({ clientMaxBodySize: "4m" }));
   const size = await inForce(
     "4m",
     async () => (await sidecarStatus(pod)).configuration.clientMaxBodySize === 4_194_304,
@@ -155,7 +147,7 @@ test("the largest body, the mTLS mode and the log level change in the running wo
       )
     ).stdout;
   assert.equal(await plain(), "200");
-  mesh.write("mesh.yaml", settings({ mtls: { mode: "strict" } }));
+  mesh.write("mesh.yaml", meshConfig({ mtls: { mode: "strict" } }));
   const mode = await inForce(
     "strict",
     async () => (await sidecarStatus(pod)).configuration.mtlsMode === "strict",
@@ -165,14 +157,14 @@ test("the largest body, the mTLS mode and the log level change in the running wo
 
   const infos = (): number => mesh.log(pod, "sidecar").split("[info]").length - 1;
   assert.equal(infos(), 0);
-  mesh.write("mesh.yaml", settings({ nginxErrorLogLevel: "info" }));
+  mesh.write("mesh.yaml", meshConfig({ nginxErrorLogLevel: "info" }));
   await inForce(
     "permissive again",
     async () => (await sidecarStatus(pod)).configuration.mtlsMode === "permissive",
   );
   assert.equal(await plain(), "200");
   await inForce("more is logged", async () => infos() > 0);
-  mesh.write("mesh.yaml", settings({}));
+  mesh.write("mesh.yaml", meshConfig({}));
   await sleep(soon);
   const logged = infos();
   assert.equal(await plain(), "200");

@@ -6,7 +6,7 @@ import { type Mode, type Outcome, outcomes } from "../fixtures/mtls-modes.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars, sidecarStatus } from "./sidecar.ts";
-import { anything, anythingReady, idle, workload } from "./workload.ts";
+import { anything, anythingReady, idle, meshConfig, workload } from "./workload.ts";
 
 const modes: readonly Mode[] = ["off", "permissive", "strict"];
 const offline = { OFFLINE: "50051,8081,7443" };
@@ -128,13 +128,7 @@ test("a change of the mesh's mode is in force at once where no annotation says o
   // the node learns of the pod a moment after it is ready
   await sleep(1000);
   assert.equal(await ask(), 200);
-  const settings = {
-    apiVersion: "nsm.nginx.com/v1alpha2",
-    kind: "MeshConfig",
-    metadata: { name: "nginx-mesh-config", namespace: "nginx-mesh" },
-    spec: { meshConfigClassName: "nginx-mesh-meshconfig-class", mtls: { mode: "strict" } },
-  };
-  mesh.write("settings.yaml", JSON.stringify(settings));
+  mesh.write("settings.yaml", meshConfig({ mtls: { mode: "strict" } }));
   await sleep(1000);
   assert.equal(await ask(), 403);
   assert.equal(await overHttp("bare", "permissive"), "plain");

@@ -7,7 +7,7 @@ import { ports } from "../../src/wire/sidecar.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { askPod, showSidecars, sidecarMetrics, sidecarStatus } from "./sidecar.ts";
-import { anything, anythingReady, idle, workload } from "./workload.ts";
+import { anything, anythingReady, idle, meshConfig, workload } from "./workload.ts";
 
 let mesh: TestMesh;
 let client: PodClient;
@@ -28,6 +28,7 @@ before(async () => {
       command: ["node", "secure.ts"],
     }),
     "client.yaml": idle("client"),
+    "pair.yaml": idle("pair", { replicas: 2 }),
     "outsider.yaml": idle("outsider", { meshed: false }),
     "ready.yaml": workload({ name: "ready", ports: anything, probe: anythingReady }),
   });
@@ -41,6 +42,36 @@ after(async () => {
   client?.stop();
   outsider?.stop();
   await mesh?.stop();
+});
+
+test("8886: the configuration's version is the same where the same is held, and another while it differs", async () => {
+  const pair = (await mesh.view()).pods.filter((pod) => pod.owner === "deployment/pair");
+  assert.equal(pair.length, 2);
+  const versions = async (): Promise<readonly [string, string]> => {
+    const [first, second] = await Promise.all(pair.map(sidecarStatus));
+    return [first!.configuration.version, second!.configuration.version];
+  };
+  const both = async (wanted: (version: string) => boolean): Promise<string> => {
+    for (let times = 0; times < 100; times += 1) {
+      const [first, second] = await versions();
+      if (first === second && wanted(first)) {
+        return first;
+      }
+      await sleep(50);
+    }
+    return assert.fail(`versions ${(await versions()).join(" and ")}`);
+  };
+  const empty = await both((version) => /^[0-9a-f]{8}$/.test(version));
+  await mesh.exec(pair[0]!.name, "curl", "-sS", "--max-time", "5", "http://server/");
+  const [ahead, behind] = await versions();
+  assert.notEqual(ahead, behind);
+  await mesh.exec(pair[1]!.name, "curl", "-sS", "--max-time", "5", "http://server/");
+  const before = await both((version) => version !== empty);
+  mesh.write("config.yaml", meshConfig({ clientMaxBodySize: "2m" }));
+  const changed = await both((version) => version !== before);
+  assert.notEqual(changed, empty);
+  mesh.write("config.yaml", undefined);
+  await both((version) => version === before);
 });
 
 test("8886: state as JSON, to clients with and without a sidecar", async () => {

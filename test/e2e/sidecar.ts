@@ -13,6 +13,8 @@ export interface SidecarStatus {
   readonly pod: string;
   readonly worker: number;
   readonly configuration: {
+    /** Eight hexadecimal digits, the same for sidecars that hold the same. */
+    readonly version: string;
     readonly keys: number;
     /** Seconds since 1970. */
     readonly changedAt: number;

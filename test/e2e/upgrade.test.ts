@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars, sidecarStatus } from "./sidecar.ts";
-import { anything, anythingReady, idle, workload } from "./workload.ts";
+import { anything, anythingReady, idle, meshConfig, workload } from "./workload.ts";
 
 let mesh: TestMesh;
 let client: PodClient;
@@ -89,9 +89,8 @@ test("open connections stay while the configuration changes", async () => {
     "a second replica",
     (view) => view.pods.filter((pod) => pod.owner === "deployment/server" && pod.ready).length === 2,
   );
-  const balancing =
-    '{"apiVersion":"nsm.nginx.com/v1alpha2","kind":"MeshConfig","metadata":{"name":"nginx-mesh-config","namespace":"nginx-mesh"},"spec":{"meshConfigClassName":"x","nginxLBMethod":"random","clientMaxBodySize":"2m","nginxErrorLogLevel":"info"}}';
-  mesh.write("settings.yaml", balancing);
+  const changes = { nginxLBMethod: "random", clientMaxBodySize: "2m", nginxErrorLogLevel: "info" };
+  mesh.write("settings.yaml", meshConfig(changes));
   await sleep(500);
   const status = await sidecarStatus(await mesh.pod("client"));
   const destination = status.destinations?.find((entry) => entry.destination.includes("port 80"));

@@ -103,6 +103,16 @@ export function workload(options: Workload): string {
   );
 }
 
+/** The mesh's settings with these fields. */
+export function meshConfig(spec: object): string {
+  return manifest({
+    apiVersion: "nsm.nginx.com/v1alpha2",
+    kind: "MeshConfig",
+    metadata: { name: "nginx-mesh-config", namespace: "nginx-mesh" },
+    spec: { meshConfigClassName: "nginx-mesh-meshconfig-class", ...spec },
+  });
+}
+
 /** A pod that only waits: tests run their clients in it. */
 export function idle(name: string, options: Partial<Workload> = {}): string {
   return workload({ name, command: ["sleep", "1000000"], ...options });

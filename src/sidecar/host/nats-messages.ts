@@ -36,6 +36,9 @@ function settle(nats: Nats, key: Key, headers: string, payload: string, source: 
   }
   const [value] = cjson.decode(payload);
   present(mesh, key, value, source);
+  if (key.value === value) {
+    key.checksum = ngx.crc32_long(payload);
+  }
 }
 
 /** `MSG subject sid [reply] size` or `HMSG subject sid [reply] header-size size`; returns an error or undefined. */

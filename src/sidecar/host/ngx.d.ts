@@ -77,6 +77,7 @@ interface Ngx {
   };
   time(): number;
   now(): number;
+  crc32_long(text: string): number;
   sleep(seconds: number): void;
   log(level: number, message: string): void;
   say(text: string): void;

@@ -17,6 +17,8 @@ export interface Key {
   state: KeyState;
   /** The decoded value when present, or the last one that could be read. */
   value: unknown;
+  /** CRC-32 of the value as NATS sent it; 0 until it has sent one that could be read. */
+  checksum: number;
   /** Waiting connections of the module. */
   readonly waiters: number[];
   /** Seconds; when the asking began, and when the key was last needed. */
@@ -49,6 +51,7 @@ export function need(keys: Keys, name: string, waiter: number, now: number, pinn
       name,
       state: "asked",
       value: undefined,
+      checksum: 0,
       waiters: [],
       askedAt: now,
       usedAt: now,

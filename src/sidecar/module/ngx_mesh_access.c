@@ -10,7 +10,9 @@
 
 
 #define NGX_MESH_ACCESS_BUFFER   16384
+#define NGX_MESH_ACCESS_LARGEST  262144     /* of the buffer, while the reader is busy */
 #define NGX_MESH_ACCESS_DELAY    1000       /* ms */
+#define NGX_MESH_ACCESS_RETRY    100        /* ms, while the reader is busy */
 #define NGX_MESH_ACCESS_REQUEST  2048       /* bytes, escaped, of the request line */
 #define NGX_MESH_ACCESS_FIELD    512        /* of another field */
 #define NGX_MESH_ACCESS_LINE     6144       /* all of them together and what is between */
@@ -27,6 +29,7 @@ typedef struct {
 static struct {
     ngx_uint_t        format;
     u_char           *buffer;
+    size_t            size;
     size_t            len;
     ngx_uint_t        lost;                 /* lines since the last that could be written */
     ngx_event_t       flush;
@@ -46,6 +49,8 @@ ngx_mesh_access_set_format(ngx_uint_t format)
         if (ngx_mesh_access.buffer == NULL) {
             return;
         }
+
+        ngx_mesh_access.size = NGX_MESH_ACCESS_BUFFER;
 
         /* at level debug nginx logs the file descriptor of each timer's connection */
         ngx_mesh_access.nobody.fd = (ngx_socket_t) -1;
@@ -248,7 +253,25 @@ ngx_mesh_access_default(ngx_mesh_line_t *line, ngx_mesh_access_t *a)
 }
 
 
-/* Writes whole lines as long as that does not block; what is left stays. */
+static ngx_int_t
+ngx_mesh_access_resize(size_t size)
+{
+    u_char  *buffer;
+
+    buffer = realloc(ngx_mesh_access.buffer, size);
+
+    if (buffer == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_mesh_access.buffer = buffer;
+    ngx_mesh_access.size = size;
+
+    return NGX_OK;
+}
+
+
+/* Writes lines as long as that does not block; what is left stays. */
 void
 ngx_mesh_access_flush(void)
 {
@@ -274,8 +297,8 @@ ngx_mesh_access_flush(void)
             for (len = NGX_MESH_ACCESS_WRITE; len && p[len - 1] != '\n'; len--) { /* void */ }
 
             if (len == 0) {
-                /* one long line */
-                len = (u_char *) ngx_strchr(p, '\n') + 1 - p;
+                /* one long line goes in two pieces: in one it could block */
+                len = NGX_MESH_ACCESS_WRITE;
             }
         }
 
@@ -290,6 +313,10 @@ ngx_mesh_access_flush(void)
 
     ngx_mesh_access.len -= done;
     ngx_memmove(ngx_mesh_access.buffer, ngx_mesh_access.buffer + done, ngx_mesh_access.len);
+
+    if (ngx_mesh_access.len == 0 && ngx_mesh_access.size > NGX_MESH_ACCESS_BUFFER) {
+        (void) ngx_mesh_access_resize(NGX_MESH_ACCESS_BUFFER);
+    }
 
     if (done && ngx_mesh_access.lost) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
@@ -306,8 +333,27 @@ ngx_mesh_access_flush_handler(ngx_event_t *ev)
     ngx_mesh_access_flush();
 
     if (ngx_mesh_access.len && !ngx_exiting) {
-        ngx_add_timer(ev, NGX_MESH_ACCESS_DELAY);
+        ngx_add_timer(ev, NGX_MESH_ACCESS_RETRY);
     }
+}
+
+
+/* Whether the buffer has room for a line: written out, or grown, when it had none. */
+static ngx_flag_t
+ngx_mesh_access_room(void)
+{
+    if (ngx_mesh_access.size - ngx_mesh_access.len >= NGX_MESH_ACCESS_LINE) {
+        return 1;
+    }
+
+    ngx_mesh_access_flush();
+
+    if (ngx_mesh_access.size - ngx_mesh_access.len >= NGX_MESH_ACCESS_LINE) {
+        return 1;
+    }
+
+    return ngx_mesh_access.size < NGX_MESH_ACCESS_LARGEST
+           && ngx_mesh_access_resize(2 * ngx_mesh_access.size) == NGX_OK;
 }
 
 
@@ -317,13 +363,9 @@ ngx_mesh_access_write(ngx_mesh_access_t *a)
 {
     ngx_mesh_line_t  line;
 
-    if (NGX_MESH_ACCESS_BUFFER - ngx_mesh_access.len < NGX_MESH_ACCESS_LINE) {
-        ngx_mesh_access_flush();
-
-        if (NGX_MESH_ACCESS_BUFFER - ngx_mesh_access.len < NGX_MESH_ACCESS_LINE) {
-            ngx_mesh_access.lost++;
-            return;
-        }
+    if (!ngx_mesh_access_room()) {
+        ngx_mesh_access.lost++;
+        return;
     }
 
     line.pos = ngx_mesh_access.buffer + ngx_mesh_access.len;

@@ -1,4 +1,6 @@
 /** Port 8886: the state of this sidecar as JSON; status 200 when it is ready for traffic, else 503. */
+import { completeKey } from "../../wire/keys.ts";
+import type { Keys } from "../logic/keys.ts";
 import type { Destination, Mesh, MeshEndpoint } from "../logic/mesh.ts";
 import { worker, type Worker } from "./worker.ts";
 
@@ -48,6 +50,21 @@ function destinations(mesh: Mesh): object[] | undefined {
     result.push(destinationStatus(mesh.destinations[id]!));
   }
   return result.length === 0 ? undefined : result;
+}
+
+/**
+ * Eight hexadecimal digits, of the names and values of the keys held: the same for two sidecars exactly when they hold
+ * the same configuration, and so for the replicas of a workload that talk to the same Services.
+ */
+function configurationVersion(keys: Keys): string {
+  let sum = 0;
+  for (const name in keys.byName) {
+    const key = keys.byName[name]!;
+    if (key.state === "present" && name !== completeKey) {
+      sum = (sum + ngx.crc32_long(`${name} ${key.checksum}`)) % 4294967296;
+    }
+  }
+  return string.format("%08x", sum);
 }
 
 function notReady(state: Worker): string | undefined {
@@ -110,6 +127,7 @@ export function status(): void {
       // KiB that Lua holds, with what its next collection will free
       luaMemory: collectgarbage("count"),
       configuration: {
+        version: configurationVersion(state.mesh.keys),
         keys: state.mesh.keys.count,
         changedAt: state.mesh.changedAt,
         complete: state.mesh.keys.complete,
