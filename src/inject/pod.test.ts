@@ -216,3 +216,23 @@ for (const [admitted, own, expected] of pullSecretCases) {
     assert.deepEqual(injected(pod, { admitted }).spec.imagePullSecrets, own, "no credentials, no Secret");
   });
 }
+
+test("a pod with the sidecar of NGINX Service Mesh is refused, by the names of its containers", () => {
+  const pod = {
+    metadata: {
+      labels: { "nsm.nginx.com/deployment": "web" },
+      annotations: { "injector.nsm.nginx.com/status": "injected" },
+    },
+    spec: {
+      containers: [{ name: "web" }, { name: "nginx-mesh-sidecar", image: "nginx-mesh-sidecar:2.0.0" }],
+      initContainers: [{ name: "nginx-mesh-init", image: "nginx-mesh-init:2.0.0" }],
+    },
+  };
+  const result = injectPod(pod, context);
+  assert.equal(result.outcome, "refused");
+  assert.deepEqual(
+    result.problems.map(({ field }) => field),
+    ["spec.initContainers[0].name", "spec.containers[1].name"],
+  );
+  assert.match(result.problems[0]!.message, /start from the manifest without the sidecar/);
+});

@@ -60,8 +60,10 @@ function isInjected(pod: PodView): boolean {
   const marked =
     pod.metadata?.annotations?.[marks.status] === marks.injected ||
     pod.metadata?.labels?.[marks.status] === marks.injected;
+  // NSM marked its pods alike, but had no such annotation: its sidecar is none of this mesh
+  const captured = pod.metadata?.annotations?.[captureAnnotations.ipv4] !== undefined;
   const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
-  return marked && containers.some(({ name }) => name === containerNames.sidecar);
+  return marked && captured && containers.some(({ name }) => name === containerNames.sidecar);
 }
 
 function ownLabels(owner: WorkloadOwner): Record<string, string> {

@@ -8,7 +8,7 @@ import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { ApiError, type ApiServer, openApiServer } from "../../src/cluster/kubernetes/api-server.ts";
+import { type ApiServer, isStatus, openApiServer } from "../../src/cluster/kubernetes/api-server.ts";
 import { type Reflector, startReflector } from "../../src/cluster/kubernetes/reflector.ts";
 import { serviceAccounts } from "../../src/cluster/kubernetes/resources.ts";
 import { type KubeApi, startKubeApi } from "../fixtures/kube-api-server.ts";
@@ -116,7 +116,7 @@ async function write(request: Parameters<ApiServer["send"]>[0]): Promise<void> {
       return;
     } catch (error) {
       // it may have been done before the connection broke
-      if (error instanceof ApiError && (error.status === 409 || error.status === 404)) {
+      if (isStatus(error, 404, 409)) {
         return;
       }
       await delay(100);

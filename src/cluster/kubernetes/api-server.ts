@@ -51,6 +51,11 @@ export function isStatus(error: unknown, ...statuses: readonly number[]): error 
   return error instanceof ApiError && statuses.includes(error.status);
 }
 
+/** Whether nothing can be written because the namespace is going. */
+export function isTerminating(error: unknown): boolean {
+  return isStatus(error, 403) && error.message.includes("being terminated");
+}
+
 export interface ApiServer {
   /** The body of an answer with status 2xx, parsed. Throws ApiError for any other. */
   send(request: ApiRequest): Promise<unknown>;

@@ -68,12 +68,15 @@ export function startElection(options: ElectionOptions): Election {
   let seen: Seen = { record: "", at: 0 };
   let holder = "";
   let renewedAt = -Infinity;
-  /** The last attempt found no API server: then no other can take the Lease either. */
-  let unreachable = false;
+  /**
+   * The last attempt found no API server, or may not use the Lease: then no other can take it either, as all have one
+   * ServiceAccount.
+   */
+  let outOfReach = false;
   let told = false;
 
   const leading = (): boolean =>
-    holder === identity && (unreachable || performance.now() - renewedAt < electionTimes.lease);
+    holder === identity && (outOfReach || performance.now() - renewedAt < electionTimes.lease);
 
   const send = async (method: "GET" | "POST" | "PUT", body?: object): Promise<Lease> => {
     const path = method === "POST" ? folder : `${folder}/${name}`;
@@ -135,12 +138,11 @@ export function startElection(options: ElectionOptions): Election {
   const step = async (): Promise<void> => {
     try {
       await attempt();
-      unreachable = false;
+      outOfReach = false;
       options.onError("");
     } catch (error) {
-      const status = error instanceof ApiError ? error.status : -1;
-      unreachable = status === 0 || status >= 500;
-      if (status !== 409) {
+      outOfReach = isStatus(error, 0, 403) || (error instanceof ApiError && error.status >= 500);
+      if (!isStatus(error, 409)) {
         options.onError(explain(error, namespace, name));
       }
     }

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { isInjectionAsked, systemNamespaces } from "../../api/annotations.ts";
-import { type ApiServer, isStatus } from "../../cluster/kubernetes/api-server.ts";
+import { type ApiServer, isStatus, isTerminating } from "../../cluster/kubernetes/api-server.ts";
 import { objectsOf, type Snapshot } from "../../cluster/snapshot.ts";
 import type { Secret } from "../../identity/secret.ts";
 
@@ -48,7 +48,7 @@ export function pullSecretNamespaces(snapshot: Snapshot, meshNamespace: string):
 
 /** A namespace that is gone, or on its way out, needs nothing. */
 function isGone(error: unknown): boolean {
-  return isStatus(error, 404) || (isStatus(error, 403) && /being terminated/.test(error.message));
+  return isStatus(error, 404) || isTerminating(error);
 }
 
 function folderOf(namespace: string): string {

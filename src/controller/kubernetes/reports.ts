@@ -3,8 +3,9 @@ import { createHash } from "node:crypto";
 import * as z from "zod";
 import { ownGroups } from "../../api/objects.ts";
 import type { Problem } from "../../api/problem.ts";
-import { ApiError, type ApiServer } from "../../cluster/kubernetes/api-server.ts";
+import { type ApiServer, isStatus } from "../../cluster/kubernetes/api-server.ts";
 import { type ObjectReference, titleOf } from "../../cluster/kubernetes/entry.ts";
+import { createWriter, type Due } from "./writer.ts";
 
 export interface ReportsOptions {
   readonly api: ApiServer;
@@ -44,9 +45,6 @@ const statusKinds = new Map([
 ]);
 /** Bytes of a message that an event may have (Kubernetes API, core/v1 Event). */
 const longestMessage = 1024;
-/** Events and status writes a pass; the rest follow in the next. */
-const parallel = 8;
-const retryMilliseconds = 5_000;
 
 /** NSM's own name for a RateLimit that is not configured; otherwise that of the problem. */
 export function eventReason(kind: string, problem: Problem): string {
@@ -128,7 +126,7 @@ async function writeEvent(
   try {
     await api.send({ method: "POST", path: folder, body: event });
   } catch (error) {
-    if (!(error instanceof ApiError && error.status === 409)) {
+    if (!isStatus(error, 409)) {
       throw error;
     }
     const path = `${folder}/${event.metadata.name}`;
@@ -174,20 +172,6 @@ async function writeVerdict({ api, now }: ReportsOptions, verdict: Verdict): Pro
   });
 }
 
-function explain(error: unknown): string {
-  const what = "cannot tell problems on their objects";
-  return error instanceof ApiError && error.status === 403
-    ? `${what}: access is denied; let the controller's ServiceAccount "create", "get" and "patch" events, and "patch" the resource "…/status" of the mesh's kinds (${error.message})`
-    : `${what}: ${(error as Error).message}`;
-}
-
-/** One write that is due: `key` names it, `content` tells whether it differs from the last one of that key. */
-interface Due {
-  readonly key: string;
-  readonly content: string;
-  readonly write: () => Promise<void>;
-}
-
 /** Not everybody's Service has its warnings told; an object of the mesh's own kinds is there to have an effect. */
 function isTold(reference: ObjectReference, problem: Problem): boolean {
   return (
@@ -209,76 +193,34 @@ function dueOf(
           {
             key: `event ${titleOf(reference)} ${eventName(reference, problem)}`,
             content: reference.uid,
+            needs: '"create", "get" and "patch" the resource "events"',
             write: () => writeEvent(options, reference, problem),
           },
         ];
   });
-  const conditions = verdicts(references, problems).map((verdict): Due => ({
-    key: `status ${titleOf(verdict.reference)} ${verdict.reference.uid}`,
-    content: JSON.stringify([
-      verdict.accepted,
-      verdict.reason,
-      verdict.message,
-      verdict.reference.generation,
-    ]),
-    write: () => writeVerdict(options, verdict),
-  }));
+  const conditions = verdicts(references, problems).map((verdict): Due => {
+    const resource = statusKinds.get(verdict.reference.kind)!;
+    const group = verdict.reference.apiVersion.split("/")[0]!;
+    return {
+      key: `status ${titleOf(verdict.reference)} ${verdict.reference.uid}`,
+      content: JSON.stringify([
+        verdict.accepted,
+        verdict.reason,
+        verdict.message,
+        verdict.reference.generation,
+      ]),
+      needs: `"get" the resource "${resource}" and "patch" "${resource}/status" of the API group "${group}"`,
+      write: () => writeVerdict(options, verdict),
+    };
+  });
   return [...events, ...conditions];
 }
 
 export function createReports(options: ReportsOptions): Reports {
-  let wanted: readonly Due[] = [];
-  let written = new Map<string, string>();
-  let running: Promise<void> | undefined;
-  let retry: NodeJS.Timeout | undefined;
-  let closed = false;
-
-  /** A conflict or an object that has gone is no failure: the next change of it comes here again. */
-  const writeOne = async (due: Due): Promise<void> => {
-    try {
-      await due.write();
-    } catch (error) {
-      if (!(error instanceof ApiError && [404, 409].includes(error.status))) {
-        throw error;
-      }
-    }
-    written.set(due.key, due.content);
-  };
-  const run = async (): Promise<void> => {
-    for (;;) {
-      const open = wanted.filter((due) => written.get(due.key) !== due.content).slice(0, parallel);
-      if (open.length === 0 || closed) {
-        return;
-      }
-      await Promise.all(open.map(writeOne));
-      options.onError("");
-    }
-  };
-  const start = (): void => {
-    clearTimeout(retry);
-    running ??= run()
-      .catch((error: unknown) => {
-        options.onError(explain(error));
-        retry = setTimeout(start, retryMilliseconds);
-      })
-      .finally(() => (running = undefined));
-  };
-
+  const writer = createWriter({ what: "tell problems on their objects", onError: options.onError });
   return {
-    update(references, problems) {
-      wanted = dueOf(options, references, problems);
-      const present = new Set(wanted.map((due) => due.key));
-      written = new Map([...written].filter(([key]) => present.has(key)));
-      start();
-    },
-    reset() {
-      written = new Map();
-      wanted = [];
-    },
-    async close() {
-      closed = true;
-      clearTimeout(retry);
-      await running;
-    },
+    update: (references, problems) => writer.update(dueOf(options, references, problems)),
+    reset: () => writer.reset(),
+    close: () => writer.close(),
   };
 }
