@@ -264,6 +264,11 @@ test("who asks, and who does not", async () => {
 test("a pod that cannot have a sidecar is denied, with the reason", async () => {
   const message = await refusal({ spec: { hostNetwork: true } });
   assert.match(message ?? "", /denied the request: .*spec\.hostNetwork: capture rules would redirect/);
+  const leftOver = await refusal({
+    annotations: { "injector.nsm.nginx.com/status": "injected" },
+    spec: { containers: [{ name: "nginx-mesh-sidecar", image: "nginx-mesh-sidecar:2.0.0" }] },
+  });
+  assert.match(leftOver ?? "", /"nginx-mesh-sidecar" is the name of a container of the mesh/);
 });
 
 test("objects of the mesh: the wrong ones are denied, with the reason", async () => {
