@@ -45,6 +45,12 @@ before(async () => {
 });
 
 afterEach(async () => {
+  if (link?.connected() === false) {
+    // the client's first attempts cannot be given up, and would keep the process of a failed test for ever
+    await server?.stop();
+    await start(right());
+    await until("an end of the attempts", () => link!.connected());
+  }
   await link?.close();
   await server?.stop();
   [link, server] = [undefined, undefined];

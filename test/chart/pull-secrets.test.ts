@@ -72,12 +72,24 @@ function keep(content: () => string): PullSecrets {
   return kept;
 }
 
-/** What is in the namespace's copy; undefined: there is none. */
-async function copyIn(namespace: string): Promise<string | undefined> {
+interface StoredSecret {
+  readonly metadata: { readonly uid: string };
+  readonly type: string;
+  readonly data: Readonly<Record<string, string>>;
+}
+
+async function storedIn(namespace: string): Promise<StoredSecret | undefined> {
   const path = `${folder(namespace)}/${pullSecretName}`;
   const found = await api.admin.send({ method: "GET", path }).catch(() => undefined);
-  const data = (found as { data: Record<string, string> } | undefined)?.data;
-  return data === undefined ? undefined : Buffer.from(data[".dockerconfigjson"]!, "base64").toString();
+  return found as StoredSecret | undefined;
+}
+
+/** What is in the namespace's copy; undefined: there is none, or none that a kubelet takes for credentials. */
+async function copyIn(namespace: string): Promise<string | undefined> {
+  const found = await storedIn(namespace);
+  return found?.type === "kubernetes.io/dockerconfigjson"
+    ? Buffer.from(found.data[".dockerconfigjson"]!, "base64").toString()
+    : undefined;
 }
 
 async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
@@ -110,6 +122,9 @@ test("other credentials are copied, what somebody deletes is made again, what is
   await until("the new one", async () => (await copyIn("a")) === second && (await copyIn("b")) === second);
   await api.admin.send({ method: "DELETE", path: `${folder("a")}/${pullSecretName}` });
   await until("another", async () => (await copyIn("a")) === second);
+  const [{ uid }, passes] = [(await storedIn("b"))!.metadata, errors.length];
+  await until("looks at it", () => errors.length > passes + 2);
+  assert.equal((await storedIn("b"))?.metadata.uid, uid, "what is as it should be is not made anew");
   await api.admin.send({ method: "POST", path: folder("b"), body: { metadata: { name: "other" } } });
   pullSecrets.update(new Set(["a"]));
   await until("one is gone", async () => (await copyIn("b")) === undefined);
