@@ -7,13 +7,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { keep, type Keeper, type KeeperOptions } from "./keeper.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "keeper-"));
-after(() => rmSync(folder, { recursive: true }));
+const keepers: Keeper[] = [];
+after(async () => {
+  // what a test that failed has left would keep this process from ending
+  await Promise.all(keepers.map((keeper) => keeper.stop("SIGKILL", 1000)));
+  rmSync(folder, { recursive: true });
+});
 
 function shell(name: string, script: string, more: Partial<KeeperOptions> = {}) {
   const log = join(folder, `${name}.log`);
   const launch = { program: "/bin/sh", args: ["-c", script], environment: { PATH: "/bin:/usr/bin", A: "b" } };
+  const keeper = keep({ launch, log, onChange: () => undefined, ...more });
+  keepers.push(keeper);
   return {
-    keeper: keep({ launch, log, onChange: () => undefined, ...more }),
+    keeper,
     log: () => readFileSync(log, "utf8"),
   };
 }

@@ -221,21 +221,28 @@ test("splits: a backend that does not exist, all weights zero; both are told and
 });
 
 test("two Services with one address, a Service without pods: told, and the first keeps its address", async () => {
-  const fixed = (name: string): string =>
+  const fixed = (name: string, app: string): string =>
     JSON.stringify({
       apiVersion: "v1",
       kind: "Service",
       metadata: { name },
       spec: {
         clusterIP: "10.200.0.1",
-        selector: { app: "web" },
+        selector: { app },
         ports: [{ name: "http", port: 80, targetPort: 8080 }],
       },
     });
   const report = await caller.during(async () => {
-    mesh.write("one.yaml", fixed("one"));
-    mesh.write("two.yaml", fixed("two"));
-    await untilComplaint(/10\.200\.0\.1/);
+    mesh.write("one.yaml", fixed("one", "web"));
+    mesh.write("two.yaml", fixed("two", "nobody"));
+    await untilComplaint(
+      /Service default\/two.*10\.200\.0\.1 is already the address of Service default\/one/,
+    );
+    for (let times = 0; times < 5; times += 1) {
+      const ask = ["curl", "-sS", "--max-time", "5", "http://10.200.0.1/"];
+      const { stdout, stderr } = await mesh.exec("load", ...ask);
+      assert.match(stdout, /"pod":"web-/, stderr);
+    }
     mesh.write("two.yaml", undefined);
     mesh.write("one.yaml", undefined);
     await untilComplaint(/^$/);
