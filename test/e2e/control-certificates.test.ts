@@ -1,5 +1,6 @@
 /** SVIDs of a short life, and another certificate authority: both under load, without a failed request. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, test, type TestContext } from "node:test";
@@ -78,33 +79,60 @@ test("SVIDs rotate at half their life, in the same workers, and nothing fails", 
   assert.deepEqual(await workers(), before);
 });
 
-test("another certificate authority: nothing fails, it signs after the overlap, and the old one goes", async () => {
+/** What the Workload API gave at a time (milliseconds since the epoch); certificates of the bundle in base64. */
+interface Seen {
+  readonly at: number;
+  readonly bundle: readonly string[];
+  readonly svid: X509Certificate;
+}
+
+function isSignedBy({ svid }: Seen, authority: string): boolean {
+  return svid.verify(new X509Certificate(Buffer.from(authority, "base64")).publicKey);
+}
+
+async function untilSeen(what: string, satisfied: () => boolean): Promise<void> {
+  const end = Date.now() + 40_000;
+  while (!satisfied()) {
+    assert.ok(Date.now() < end, `${what} after 40 s`);
+    await sleep(50);
+  }
+}
+
+test("another certificate authority: nothing fails, it signs after the overlap, and the old one goes when its last SVID ends", async () => {
   const before = await workers();
   const { number } = await mesh.pod("web");
-  const bundles: string[][] = [];
-  const watch = watchSvid(join(podFolder(mesh.layout, number), "spire", "agent.sock"), ({ bundle }) => {
-    bundles.push(bundle.map((certificate) => Buffer.from(certificate).toString("base64")));
+  const seen: Seen[] = [];
+  const watch = watchSvid(join(podFolder(mesh.layout, number), "spire", "agent.sock"), (identity) => {
+    const bundle = identity.bundle.map((certificate) => Buffer.from(certificate).toString("base64"));
+    seen.push({ at: Date.now(), bundle, svid: new X509Certificate(identity.certificates[0]!) });
   });
   try {
     await watch.first;
-    const old = bundles[0]!;
-    assert.equal(old.length, 1);
+    const [old, ...others] = seen[0]!.bundle;
+    assert.ok(old !== undefined && others.length === 0);
+    await untilSeen("no new SVID", () => seen.length > 1);
+    // the next SVID is due at half the life of this one: well within the overlap
+    await sleep(2_500);
     const report = await caller.during(async () => {
       const { status, stderr } = await mesh.meshctl("local", "rotate-ca");
       assert.equal(status, 0, stderr);
-      const end = Date.now() + 40_000;
-      while (bundles.at(-1)!.includes(old[0]!)) {
-        assert.ok(Date.now() < end, "the old authority is still trusted after 40 s");
-        await sleep(50);
-      }
+      await untilSeen("the old authority is still trusted", () => !seen.at(-1)!.bundle.includes(old));
       await sleep(1_000);
     });
     assertNoFailure(report, "rotation of the authority", 500);
+    const published = seen.find(({ bundle }) => bundle.length === 2 && bundle.includes(old));
+    assert.ok(published !== undefined, "both authorities were trusted for a while");
+    const successor = published.bundle.find((authority) => authority !== old)!;
+    const signs = seen.find((each) => isSignedBy(each, successor));
+    const untilIt = (signs?.at ?? 0) - published.at;
+    assert.ok(untilIt > 2_500, `it signs ${untilIt} ms after it was published, with an overlap of 3 s`);
+    const gone = seen.find(({ at, bundle }) => at > published.at && !bundle.includes(old))!;
+    const ends = seen.filter((each) => isSignedBy(each, old)).map(({ svid }) => Date.parse(svid.validTo));
     assert.ok(
-      bundles.some((bundle) => bundle.length === 2 && bundle.includes(old[0]!)),
-      "both authorities were trusted for a while",
+      gone.at >= Math.max(...ends),
+      `gone ${Math.max(...ends) - gone.at} ms before its last SVID ends`,
     );
-    assert.equal(bundles.at(-1)!.length, 1);
+    assert.deepEqual(seen.at(-1)!.bundle, [successor]);
   } finally {
     watch.close();
   }

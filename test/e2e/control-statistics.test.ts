@@ -11,7 +11,7 @@ import { readRecord } from "../../src/local/host.ts";
 import { podFolder } from "../../src/local/layout.ts";
 import { inboxPrefix, keySubjectPrefix, statisticsSubject } from "../../src/wire/keys.ts";
 import { type Load, load, loadOf } from "./load.ts";
-import { server } from "./manifests.ts";
+import { client, server } from "./manifests.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { outputsOf } from "./outputs.ts";
 import { sidecarStatus } from "./sidecar.ts";
@@ -121,6 +121,29 @@ test("top: the edges of one resource, as text and as JSON", async () => {
   const { edges } = (await json("top", "deploy/web")) as { edges: { direction: string; counts: Counts }[] };
   assert.deepEqual([edges.length, edges[0]?.direction, edges[0]?.counts.failure], [1, "from", 0]);
   assert.match(await text("top", "deployments/missing"), /No traffic of deployments missing/);
+});
+
+test("top: failures are counted as such, on both sides, and lower the rate", async () => {
+  mesh.write("broken.yaml", server({ name: "broken" }));
+  mesh.write("asker.yaml", client("asker"));
+  await mesh.until("both run", ({ pods }) => pods.length === 5 && pods.every(({ ready }) => ready));
+  const urls = [200, 500, 404, 503, 200].map((status) => `http://broken/status/${status}`);
+  const each = urls.flatMap((url) => ["-o", "/dev/null", url]);
+  const asked = await mesh.exec("asker", "curl", "-sS", "-w", "%{http_code} ", ...each);
+  assert.equal(asked.stdout, "200 500 404 503 200 ", asked.stderr);
+  const end = Date.now() + 10_000;
+  const total = (counts?: Counts): number => (counts?.success ?? 0) + (counts?.failure ?? 0);
+  let both = [await traffic("broken"), await traffic("asker")] as const;
+  while (total(both[0].incoming) < urls.length || total(both[1].outgoing) < urls.length) {
+    assert.ok(Date.now() < end, JSON.stringify(both));
+    await sleep(100);
+    both = [await traffic("broken"), await traffic("asker")];
+  }
+  for (const counts of [both[0].incoming, both[1].outgoing]) {
+    assert.deepEqual([counts?.success, counts?.failure], [3, 2]);
+  }
+  const row = (await text("top", "deployments/broken")).split("\n").find((line) => line.includes("asker"));
+  assert.deepEqual(row?.split(/ {2,}/).slice(1, 4), ["From", "asker", "60.00%"]);
 });
 
 /** What the Workload API gives the pod's sidecar. */

@@ -193,6 +193,33 @@ test("HEAD has the headers of GET and no body; 204 and 304 have none", async () 
   }
 });
 
+test("HEAD, and the next request on its connection: nothing of a body comes between, both connections stay", async () => {
+  const request = (method: string, path: string): string =>
+    `${method} ${path} HTTP/1.1\r\nHost: server\r\n\r\n`;
+  // a length that no body follows: who waits for it, or sends it, gives the next request a wrong answer or none
+  const script = "HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n";
+  const head = request("HEAD", `/raw/${Buffer.from(script).toString("base64url")}`);
+  const sent = head + request("GET", "/head/1") + head + head + request("GET", "/head/2");
+  const { text, ended } = await exchange(sent, "GET /head/2 HTTP/1.1\r\nHost: server\r\n");
+  assert.equal(ended, "found", text);
+  const bodies = text.split(/HTTP\/1\.1 200 OK\r\n(?:.+\r\n)+\r\n/).slice(1);
+  const lengths = [...text.matchAll(/^content-length: (\d+)\r$/gim)].map((match) => Number(match[1]));
+  assert.deepEqual(
+    bodies.map((body) => body.split(" HTTP")[0]),
+    ["", "GET /head/1", "", "", "GET /head/2"],
+    text,
+  );
+  assert.deepEqual([lengths.length, lengths[0], lengths[2], lengths[3]], [5, 1234, 1234, 1234]);
+  const own = request("HEAD", "/own") + request("GET", "/before");
+  const last = await client.run(
+    (tools, send) => tools.raw("server", 80, { send, until: '"url":"/after"' }),
+    own + request("HEAD", "/own").repeat(5) + request("GET", "/after"),
+  );
+  const [before, after] = [...last.text.matchAll(/"connections":(\d+)/g)].map((match) => match[1]);
+  assert.ok(before !== undefined, last.text);
+  assert.equal(after, before, "connections at the application");
+});
+
 test("HTTP/1.0: a response up to the end of the connection, and keep-alive when asked for", async () => {
   const plain = await client.run(
     (tools) => tools.raw("server", 80, { send: "GET /x HTTP/1.0\r\nHost: server\r\n\r\n" }),

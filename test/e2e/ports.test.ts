@@ -9,6 +9,8 @@ import { startPodClient, type PodClient } from "./pod-client.ts";
 import { askPod, showSidecars, sidecarMetrics, sidecarStatus } from "./sidecar.ts";
 import { anything, anythingReady, idle, meshConfig, workload } from "./workload.ts";
 
+const inner = [8888, 8889, 8890, 8891, 8892, 8893, 8894, 8902, 8903, 8904, 8905, 8906, 8907];
+
 let mesh: TestMesh;
 let client: PodClient;
 let outsider: PodClient;
@@ -31,6 +33,9 @@ before(async () => {
     "pair.yaml": idle("pair", { replicas: 2 }),
     "outsider.yaml": idle("outsider", { meshed: false }),
     "ready.yaml": workload({ name: "ready", ports: anything, probe: anythingReady }),
+    "bare.yaml": idle("bare", {
+      annotations: { "config.nsm.nginx.com/ignore-incoming-ports": inner.join(",") },
+    }),
   });
   client = startPodClient(mesh, "client");
   outsider = startPodClient(mesh, "outsider");
@@ -176,8 +181,6 @@ test("8896: an HTTPS probe, whatever the certificate", async () => {
   assert.equal((await askPod(pod, ports.httpProbes, "/7443/x")).status, 404);
 });
 
-const inner = [8888, 8889, 8890, 8891, 8892, 8893, 8894, 8902, 8903, 8904, 8905, 8906, 8907];
-
 test("the ports between are not to be reached from other pods", async () => {
   const { address } = await mesh.pod("ready");
   for (const from of [client, outsider]) {
@@ -199,6 +202,47 @@ test("the ports between are not to be reached from other pods", async () => {
       assert.doesNotMatch(text, /served-by|"pod"/, `${port}: ${text}`);
     }
   }
+});
+
+/** What a pod without a sidecar, so without one that accepts for it, meets at each inner port of another pod. */
+async function knock(address: string): Promise<Record<number, string>> {
+  return outsider.run(
+    async (tools, given) => {
+      const ask = (port: number): Promise<[number, string]> =>
+        new Promise((resolve) => {
+          let met = "";
+          const socket = tools.net.connect({ host: given.address, port });
+          const done = (end: string): void => {
+            resolve([port, `${met}${end}`]);
+            socket.destroy();
+          };
+          socket.on("connect", () => {
+            met = "accepted, ";
+            socket.write("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Client-Cert: URI=forged\r\n\r\n");
+          });
+          socket.on("data", (chunk: Buffer) => done(chunk.toString("latin1")));
+          socket.on("end", () => done("closed"));
+          socket.on("error", (error: NodeJS.ErrnoException) =>
+            done(error.code === "ECONNRESET" ? "closed" : String(error.code)),
+          );
+          socket.setTimeout(5000, () => done("silent"));
+        });
+      return Object.fromEntries(await Promise.all(given.inner.map(ask))) as Record<number, string>;
+    },
+    { address, inner },
+  );
+}
+
+function each(met: string): Record<number, string> {
+  return Object.fromEntries(inner.map((port) => [port, met]));
+}
+
+test("the ports between are captured like any other, and the sidecar closes what it has captured", async () => {
+  assert.deepEqual(await knock((await mesh.pod("ready")).address), each("accepted, closed"));
+});
+
+test("the ports between are open on the pod's loopback alone: without the capture rules nothing listens", async () => {
+  assert.deepEqual(await knock((await mesh.pod("bare")).address), each("ECONNREFUSED"));
 });
 
 test("an application that connects to its own sidecar's ports gains nothing", async () => {
