@@ -218,6 +218,11 @@ test("HEAD, and the next request on its connection: nothing of a body comes betw
   const [before, after] = [...last.text.matchAll(/"connections":(\d+)/g)].map((match) => match[1]);
   assert.ok(before !== undefined, last.text);
   assert.equal(after, before, "connections at the application");
+  assert.equal(
+    [...last.text.matchAll(/^asked-by: HEAD\r$/gim)].length,
+    6,
+    "it is HEAD for the application too",
+  );
 });
 
 test("HTTP/1.0: a response up to the end of the connection, and keep-alive when asked for", async () => {

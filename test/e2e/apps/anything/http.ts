@@ -73,6 +73,7 @@ function echo(request: IncomingMessage, response: ServerResponse): void {
 function handle(request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? "/", "http://x");
   response.setHeader("served-by", podName);
+  response.setHeader("asked-by", request.method ?? "");
   switch (url.pathname) {
     case "/produce":
       produce(response, Number(url.searchParams.get("bytes")));
