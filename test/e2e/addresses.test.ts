@@ -86,9 +86,13 @@ function ends(url: string): Promise<{ here: number | undefined; there: number | 
           const here = response.socket.localPort;
           let body = "";
           response.on("data", (chunk: Buffer) => (body += chunk.toString()));
-          response.on("end", () =>
-            resolve({ here, there: (JSON.parse(body) as { remotePort?: number }).remotePort }),
-          );
+          response.on("end", () => {
+            if (response.statusCode === 200) {
+              resolve({ here, there: (JSON.parse(body) as { remotePort?: number }).remotePort });
+            } else {
+              reject(new Error(`${given}: ${body}`));
+            }
+          });
         });
         request.on("error", reject);
       }),

@@ -42,6 +42,7 @@ before(async () => {
       ],
       probe: { tcpSocket: { port: 6379 }, periodSeconds: 1 },
     }),
+    "own.yaml": workload({ name: "own", ports: [{ name: "http-own", port: 7443 }], probe: anythingReady }),
     "client.yaml": idle("client"),
     "brief.yaml": idle("brief", { annotations: { "config.nginx-mesh/tcp-idle-timeout": "2s" } }),
     "outsider.yaml": idle("outsider", { meshed: false }),
@@ -172,13 +173,14 @@ test("4 MiB both ways at once, unchanged", async () => {
   assert.equal(equal, true);
 });
 
-test("an application's own TLS goes through untouched", async () => {
-  const answers = await client.run(async (tools) => {
-    const ask = (port: number): Promise<string> =>
-      new Promise((resolve, reject) => {
+/** What a server with TLS of its own has seen of the client's ClientHello, and whose certificate the client has seen. */
+function ownTls(from: PodClient, host: string): Promise<string> {
+  return from.run(
+    (tools, name) =>
+      new Promise<string>((resolve, reject) => {
         const socket = tools.tls.connect({
-          host: "server",
-          port,
+          host: name,
+          port: 7443,
           servername: "own.example",
           ALPNProtocols: ["special"],
           rejectUnauthorized: false,
@@ -188,11 +190,18 @@ test("an application's own TLS goes through untouched", async () => {
           socket.destroy();
         });
         socket.on("error", reject);
+        socket.on("close", () => reject(new Error("closed without an answer")));
         socket.setTimeout(5000, () => reject(new Error("no answer")));
-      });
-    return { tcp: await ask(7443) };
-  }, 0);
-  assert.equal(answers.tcp, "server name own.example, alpn special, from own.example");
+      }),
+    host,
+  );
+}
+
+test("an application's own TLS goes through untouched; from a client without a sidecar to a port for HTTP too", async () => {
+  const untouched = "server name own.example, alpn special, from own.example";
+  assert.equal(await ownTls(client, "server"), untouched);
+  assert.equal(await ownTls(outsider, "server"), untouched);
+  assert.equal(await ownTls(outsider, "own"), untouched);
 });
 
 // for hours: see idle.test.ts

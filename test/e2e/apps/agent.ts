@@ -5,6 +5,9 @@
 import { createInterface } from "node:readline";
 import * as tools from "./tools.ts";
 
+/** A function whose callback has thrown may never end; this long it is waited for. */
+const patience = 5_000;
+const running = new Set<number>();
 const say = (line: object): boolean => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 createInterface({ input: process.stdin })
@@ -15,11 +18,21 @@ createInterface({ input: process.stdin })
       given: typeof tools,
       argument: unknown,
     ) => Promise<unknown>;
+    const end = (outcome: object): void => void (running.delete(id) && say({ id, ...outcome }));
+    running.add(id);
     run(tools, argument).then(
-      (value) => say({ id, value }),
+      (value) => end({ value }),
       (error: unknown) =>
-        say({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+        end({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
     );
   })
   .on("close", () => process.exit(0));
-process.on("uncaughtException", (error) => process.stderr.write(`${error.stack}\n`));
+process.on("uncaughtException", (error) => {
+  process.stderr.write(`${error.stack}\n`);
+  const hit = [...running];
+  setTimeout(() => {
+    for (const id of hit.filter((each) => running.delete(each))) {
+      say({ id, error: `a callback has thrown: ${error.stack}` });
+    }
+  }, patience);
+});

@@ -52,10 +52,18 @@ const mebibyte = 1024 * 1024;
 /** A TLS record of type handshake whose length is right and whose content is not a ClientHello. */
 const brokenHello = Buffer.concat([Buffer.from([22, 3, 1, 2, 0]), randomBytes(512)]);
 
+/** A ClientHello whose record is whole and whose session id is longer than the rest of it. */
+const overlongHello = Buffer.concat([
+  Buffer.from([22, 3, 1, 0, 64, 1, 0, 0, 60, 3, 3]),
+  Buffer.alloc(32, 7),
+  Buffer.alloc(26, 200),
+]);
+
 async function garbage(): Promise<Ending[]> {
   const texts: (Buffer | string)[] = [
     randomBytes(4096),
     brokenHello,
+    overlongHello,
     Buffer.alloc(70_000, 0),
     Buffer.from([22, 3, 1, 255, 255, 1]),
     "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\xff".repeat(1000),
