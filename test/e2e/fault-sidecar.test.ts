@@ -111,10 +111,10 @@ async function attack(
   kind: string,
   host: string,
   port: number,
-): Promise<{ ended: string; answer: string }[]> {
+): Promise<{ ended: string; answer: string; reason: string }[]> {
   const { status, stdout, stderr } = await mesh.exec(from, "node", "attack.ts", kind, host, String(port));
   assert.equal(status, 0, `${kind} from ${from}: ${stderr}`);
-  return JSON.parse(stdout) as { ended: string; answer: string }[];
+  return JSON.parse(stdout) as { ended: string; answer: string; reason: string }[];
 }
 
 for (const kind of ["garbage", "headers"]) {
@@ -132,6 +132,14 @@ for (const kind of ["garbage", "headers"]) {
       ]);
       for (const { answer } of all.flat()) {
         assert.doesNotMatch(answer, /^HTTP\/1\.1 200/, answer);
+      }
+      if (kind === "headers") {
+        const reasons = all[4].map(({ reason }) => reason);
+        assert.deepEqual(
+          reasons,
+          ["header-too-large", "header-too-large"],
+          "by the sidecar, not the application",
+        );
       }
     });
     assertNoFailure(report, kind);

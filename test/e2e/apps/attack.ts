@@ -12,6 +12,8 @@ const count = Number(countText);
 
 interface Ending {
   readonly answer: string;
+  /** Why the mesh itself refused; "": it has not said that it did. */
+  readonly reason: string;
   readonly ended: string;
 }
 
@@ -31,14 +33,15 @@ async function send(bytes: Buffer | string, patience = 3_000): Promise<Ending> {
   try {
     socket = await open();
   } catch (error) {
-    return { answer: "", ended: `refused: ${(error as Error).message}` };
+    return { answer: "", reason: "", ended: `refused: ${(error as Error).message}` };
   }
   return await new Promise((resolve) => {
     let answer = "";
     const done = (ended: string): void => {
       clearTimeout(timer);
       socket.destroy();
-      resolve({ answer: answer.slice(0, 60), ended });
+      const reason = /^nginx-mesh-error: (\S+)/im.exec(answer)?.[1] ?? "";
+      resolve({ answer: answer.slice(0, 60), reason, ended });
     };
     const timer = setTimeout(() => done("time"), patience);
     socket.on("data", (chunk) => (answer += chunk.toString("latin1")));
