@@ -52,17 +52,18 @@ test("a full volume of the SPIRE server", async () => {
     await until("the server says that there is no space", 40, async () =>
       /full|no space/i.test(await logOf("spire-server")) ? true : undefined,
     );
+    // time enough for a pod that waits for nothing; those that have their identity go on
+    await sleep(10_000);
     const pods = await namespace.pods("app=client");
     assert.ok(
       pods.length === 1 && pods.every(isInjected) && !pods.some(isReady),
       "it waits for its identity",
     );
-    // those that have theirs go on
-    await sleep(5000);
     assertNoneFailed(await load.stop(), 200);
     await kubectl(...server, "sh", "-c", ": >/data/filled");
     await namespace.ready("deployment/client");
     const answer = await get(namespace, "app=client", "http://server/");
+    assert.equal(answer.status, 200, answer.body);
     assert.equal(callerOf(answer), identity(namespace.name, "client"));
   });
 });
