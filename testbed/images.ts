@@ -79,6 +79,12 @@ function recipes({ programs, cache, pause, sidecarRoot }: ImageInputs): readonly
       links: Object.fromEntries(busyboxTools.map((name) => [`bin/${name}`, "busybox"])),
     },
     {
+      reference: `${registry}/vault:1.13.0`,
+      user: nonRoot,
+      entrypoint: ["/vault"],
+      files: { vault: programs.path("vault") },
+    },
+    {
       reference: `${registry}/nats:2.10.27`,
       user: nonRoot,
       entrypoint: ["/nats-server"],

@@ -49,6 +49,7 @@ const modules = {
     names: ["spire-controller-manager"],
   },
   "spire-server": { packages: ["github.com/spiffe/spire/cmd/spire-server"], cgo: true },
+  vault: { packages: ["github.com/hashicorp/vault"] },
   app: { packages: ["testbed/app"] },
 } as const satisfies Readonly<Record<string, GoModule>>;
 

@@ -18,6 +18,7 @@ import {
   replacePods,
   uninstallMesh,
 } from "./mesh.ts";
+import { startVault } from "./vault.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "authority-"));
 after(async () => {
@@ -63,6 +64,27 @@ test("an authority from files (upstreamAuthority.disk) is the root that pods tru
   );
   assert.equal((await bundle()).trim(), readFileSync(certificate, "utf8").trim());
   await pairWorks();
+});
+
+test("Vault (upstreamAuthority.vault, AppRole over TLS) signs the mesh's authority, and its root is the one that pods trust", async () => {
+  await inNamespace({}, async (namespace) => {
+    const vault = await startVault(namespace, folder);
+    const path = "mtls.upstreamAuthority.vault";
+    await install(
+      "--set-string",
+      "mtls.persistentStorage=off",
+      "--set",
+      `${path}.vaultAddr=${vault.address}`,
+      "--set-file",
+      `${path}.caCert=${vault.certificateAuthority}`,
+      "--set-string",
+      `${path}.approleAuth.approleID=${vault.roleId}`,
+      "--set-string",
+      `${path}.approleAuth.approleSecretID=${vault.secretId}`,
+    );
+    assert.equal((await bundle()).trim(), vault.root);
+    await pairWorks();
+  });
 });
 
 test("with nothing kept, a new server is trusted again, and pods get identities of its new authority", async () => {

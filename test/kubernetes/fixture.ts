@@ -15,6 +15,7 @@ export interface Ended {
 
 /** Image with the application of testbed/go/app; another cluster has it under another name. */
 export const appImage = process.env["TEST_APP_IMAGE"] ?? "testbed.local/app:1";
+export const vaultImage = process.env["TEST_VAULT_IMAGE"] ?? "testbed.local/vault:1.13.0";
 
 export interface ProgramOptions {
   readonly input?: string;
