@@ -147,10 +147,16 @@ for (const kind of ["garbage", "headers"]) {
   });
 }
 
-test("slow clients hold nobody up", async () => {
+test("slow clients hold nobody up, and are served", async () => {
   const target = await mesh.pod("web");
+  const count = 300;
+  const slow = async (from: string, host: string, port: number): Promise<void> => {
+    const command = ["node", "attack.ts", "slow", host, String(port), String(count)];
+    const { stdout, stderr } = await mesh.exec(from, ...command);
+    assert.equal(stdout.trim(), JSON.stringify({ open: count, answered: count }), `${from}: ${stderr}`);
+  };
   const report = await caller.during(() =>
-    Promise.all([attack("client", "slow", "web", 80), attack("plain", "slow", target.address, 8080)]),
+    Promise.all([slow("client", "web", 80), slow("plain", target.address, 8080)]),
   );
   assertNoFailure(report, "slow clients");
   assert.ok(report.longest < 1_000, `the longest request took ${report.longest} ms`);

@@ -50,15 +50,23 @@ async function everyPairAnswers(namespace: Namespace): Promise<void> {
   }
 }
 
+/** A kube-proxy that has just started, or just heard of the pods, is not there with its rules at once. */
+async function untilEveryPairAnswers(namespace: Namespace): Promise<void> {
+  await until("every pair answers as it must", 20, async () => {
+    await everyPairAnswers(namespace);
+    return true;
+  });
+}
+
 test("the mesh works in kube-proxy's other mode, and loses nothing there", { skip }, async () => {
   const own = await proxyMode();
   await inNamespace(injected, async (namespace) => {
     await deploy(namespace);
-    await everyPairAnswers(namespace);
+    await untilEveryPairAnswers(namespace);
     try {
       await switchProxy(own === "iptables" ? "nftables" : "iptables");
       // pods of before; those of the control plane find each other anew
-      await everyPairAnswers(namespace);
+      await untilEveryPairAnswers(namespace);
       await replacePods("nats-server");
       const load = await startLoad(namespace, { name: "load", url: "http://server/" });
       const fresh = await startLoad(namespace, { name: "fresh", url: "http://server/", fresh: true });
@@ -74,11 +82,6 @@ test("the mesh works in kube-proxy's other mode, and loses nothing there", { ski
     } finally {
       await switchProxy(own);
     }
-    await described(namespace.name, () =>
-      until("all as before in the first mode", 20, async () => {
-        await everyPairAnswers(namespace);
-        return true;
-      }).then(() => undefined),
-    );
+    await described(namespace.name, () => untilEveryPairAnswers(namespace));
   });
 });

@@ -350,6 +350,8 @@ ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data)
         return NGX_DONE;
     }
 
+    ngx_mesh_connections_grow(pc->log);
+
     return NGX_OK;
 }
 

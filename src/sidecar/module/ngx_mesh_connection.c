@@ -326,7 +326,8 @@ ngx_mesh_connection_let_go(ngx_mesh_connection_t *mc)
 
 /*
  * nginx touches every connection structure at start, 424 bytes each. So the configuration asks for few, and more
- * are made when they run out: a sidecar without traffic does not pay for ten thousand connections.
+ * are made when they run out: a sidecar without traffic does not pay for ten thousand connections. To be called before
+ * a connection is taken: clients that have been quiet may all ask for an endpoint's in one turn of the event loop.
  */
 void
 ngx_mesh_connections_grow(ngx_log_t *log)

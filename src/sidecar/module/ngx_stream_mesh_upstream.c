@@ -66,6 +66,8 @@ ngx_stream_mesh_get_peer(ngx_peer_connection_t *pc, void *data)
 
     ngx_mesh_endpoint_t  *ep;
 
+    ngx_mesh_connections_grow(pc->log);
+
     switch (ctx->role) {
 
     case NGX_MESH_TCP_OUTGOING:

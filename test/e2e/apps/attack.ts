@@ -88,16 +88,24 @@ async function headers(): Promise<Ending[]> {
   return await Promise.all([many, one].map((lines) => send(`${head}${lines}\r\n`)));
 }
 
-/** A request of which a byte comes now and then. */
-async function slow(): Promise<Ending[]> {
+/** Requests of which a byte comes now and then; how many were answered with 200 when they had come whole. */
+async function slow(): Promise<{ open: number; answered: number }> {
   const sockets = await Promise.all(Array.from({ length: count }, open));
-  const text = "GET / HTTP/1.1\r\nHost: web\r\nx-slow: yes\r\n";
-  for (const character of text) {
-    sockets.forEach((socket) => socket.write(character));
+  const answers = sockets.map(
+    (socket) =>
+      new Promise<string>((resolve) => {
+        socket.once("data", (chunk) => resolve(chunk.toString("latin1")));
+        socket.on("close", () => resolve(""));
+        socket.on("error", () => undefined);
+      }),
+  );
+  for (const character of "GET / HTTP/1.1\r\nHost: web\r\nx-slow: yes\r\n\r\n") {
+    sockets.forEach((socket) => socket.writable && socket.write(character));
     await sleep(60);
   }
-  sockets.forEach((socket) => socket.destroy());
-  return [];
+  sockets.forEach((socket) => setTimeout(() => socket.destroy(), 5_000).unref());
+  const answered = (await Promise.all(answers)).filter((answer) => answer.startsWith("HTTP/1.1 200"));
+  return { open: sockets.length, answered: answered.length };
 }
 
 /** Connections that have had one answer each and stay; ends when its input does. */
