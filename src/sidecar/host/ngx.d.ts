@@ -165,4 +165,6 @@ interface MeshNative {
   drain(): void;
   /** Full ones that came in, full ones that went out, resumed ones that came in. */
   handshakes(): LuaMultiReturn<[number, number, number]>;
+  /** Memory that handshakes have left unused goes back to the kernel; to be called every few seconds. */
+  trim(): void;
 }

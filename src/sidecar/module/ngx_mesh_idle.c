@@ -4,7 +4,7 @@
 
 
 #define NGX_MESH_IDLE_MAX      1024         /* idle connections of all endpoints together */
-#define NGX_MESH_IDLE_BUFFERS  32           /* of them keep their send buffer */
+#define NGX_MESH_IDLE_BUFFERS  8            /* of them keep their send buffer */
 
 
 typedef struct {

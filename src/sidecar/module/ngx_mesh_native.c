@@ -4,6 +4,7 @@
 
 #include <lua.h>
 #include <lauxlib.h>
+#include <malloc.h>
 
 
 extern ngx_int_t ngx_http_lua_add_package_preload(ngx_conf_t *cf, const char *package, lua_CFunction func);
@@ -334,6 +335,32 @@ ngx_mesh_native_handshakes(lua_State *L)
 }
 
 
+/*
+ * trim(): gives the kernel back what handshakes since the call before the last have left unused; one that was under way
+ * at the last has ended by now. Each needs for a moment what lies between the buffers of others, so that the heap does
+ * not shrink by itself.
+ */
+static int
+ngx_mesh_native_trim(lua_State *L)
+{
+    ngx_uint_t              sum;
+    ngx_mesh_handshakes_t  *h = ngx_mesh_tls_handshakes();
+
+    static ngx_uint_t       last, before;
+
+    sum = h->incoming + h->outgoing + h->resumed;
+
+    if (sum != before) {
+        (void) malloc_trim(0);
+    }
+
+    before = last;
+    last = sum;
+
+    return 0;
+}
+
+
 static const luaL_Reg  ngx_mesh_native_functions[] = {
     { "register", ngx_mesh_native_register },
     { "resume", ngx_mesh_native_resume },
@@ -354,6 +381,7 @@ static const luaL_Reg  ngx_mesh_native_functions[] = {
     { "open", ngx_mesh_native_open_count },
     { "drain", ngx_mesh_native_drain },
     { "handshakes", ngx_mesh_native_handshakes },
+    { "trim", ngx_mesh_native_trim },
     { NULL, NULL }
 };
 

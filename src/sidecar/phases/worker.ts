@@ -168,6 +168,7 @@ function statisticsLoop(worker: Worker): void {
     ngx.sleep(settings === undefined ? 1 : settings.statisticsInterval);
     publishStatistics(worker);
     share(worker);
+    native.trim();
   }
 }
 
