@@ -336,9 +336,8 @@ ngx_mesh_native_handshakes(lua_State *L)
 
 
 /*
- * trim(): gives the kernel back what handshakes since the call before the last have left unused; one that was under way
- * at the last has ended by now. Each needs for a moment what lies between the buffers of others, so that the heap does
- * not shrink by itself.
+ * trim(): gives the kernel back what handshakes have left unused, once none has come since the call before. Each needs
+ * for a moment what lies between the buffers of others, so that the heap does not shrink by itself.
  */
 static int
 ngx_mesh_native_trim(lua_State *L)
@@ -346,15 +345,15 @@ ngx_mesh_native_trim(lua_State *L)
     ngx_uint_t              sum;
     ngx_mesh_handshakes_t  *h = ngx_mesh_tls_handshakes();
 
-    static ngx_uint_t       last, before;
+    static ngx_uint_t       last, trimmed;
 
     sum = h->incoming + h->outgoing + h->resumed;
 
-    if (sum != before) {
+    if (sum == last && sum != trimmed) {
         (void) malloc_trim(0);
+        trimmed = sum;
     }
 
-    before = last;
     last = sum;
 
     return 0;

@@ -53,8 +53,8 @@ function destinations(mesh: Mesh): object[] | undefined {
 }
 
 /**
- * Eight hexadecimal digits, of the names and values of the keys held: the same for two sidecars exactly when they hold
- * the same configuration, and so for the replicas of a workload that talk to the same Services.
+ * Eight hexadecimal digits, of the names and values of the keys held: the same for two sidecars that hold the same
+ * configuration, as replicas of a workload do that talk to the same Services.
  */
 function configurationVersion(keys: Keys): string {
   let sum = 0;
