@@ -10,7 +10,7 @@ import {
   type Namespace,
   until,
 } from "./fixture.ts";
-import { callerOf, ensureMesh, get, identity, injected, modeAnnotation } from "./mesh.ts";
+import { callerOf, ensureMesh, get, getOutside, identity, injected, modeAnnotation } from "./mesh.ts";
 
 before(() => ensureMesh());
 
@@ -74,7 +74,7 @@ test("Services of both families and of IPv6 alone, in strict mode", async (conte
           assert.equal(answer.status, 200, answer.body);
           assert.equal(callerOf(answer), identity(namespace.name, "client"), "it was encrypted");
           // plain text, which strict mode refuses whatever the family
-          const outside = await get(namespace, "app=outsider", url);
+          const outside = await getOutside(namespace, "app=outsider", url);
           assert.equal(outside.status, 403, outside.body);
         }),
       );

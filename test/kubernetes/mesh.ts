@@ -114,6 +114,11 @@ export async function get(namespace: Namespace, selector: string, url: string): 
   return answer;
 }
 
+/** From a pod without a sidecar, whose node's kube-proxy may hear of new pods and Services a moment later. */
+export function getOutside(namespace: Namespace, selector: string, url: string): Promise<Answer> {
+  return until(`an answer from ${url}`, 20, () => get(namespace, selector, url));
+}
+
 /** SPIFFE ID of the caller that the server was told; undefined for a request over plain text. */
 export function callerOf(answer: Answer): string | undefined {
   const request = JSON.parse(answer.body) as Request;
