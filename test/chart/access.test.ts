@@ -76,7 +76,32 @@ async function withhold(resource: string, verb: string): Promise<void> {
       ];
     });
     await merge(`${rolePath(kind)}/${role.metadata.name}`, { rules });
+    for (const { apiGroups, resources, verbs } of role["rules"] as readonly Rule[]) {
+      if (resources.includes(resource) && verbs.includes(verb)) {
+        const place = kind === "Role" ? namespace : "shop";
+        await until(
+          `no right to ${verb} ${resource}`,
+          async () => !(await may(place, apiGroups[0]!, resource, verb)),
+        );
+      }
+    }
   }
+}
+
+/** What the API server judges: it hears of a changed role a moment later. */
+async function may(place: string, group: string, resource: string, verb: string): Promise<boolean> {
+  const [name, subresource] = resource.split("/");
+  const resourceAttributes = { namespace: place, group, resource: name, subresource, verb };
+  const review = {
+    apiVersion: "authorization.k8s.io/v1",
+    kind: "SubjectAccessReview",
+    spec: { user: `system:serviceaccount:${namespace}:${account}`, resourceAttributes },
+  };
+  const path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+  const answer = (await api.admin.send({ method: "POST", path, body: review })) as {
+    readonly status: { readonly allowed: boolean };
+  };
+  return answer.status.allowed;
 }
 
 const grantAll = (): Promise<void> => withhold("", "");
