@@ -20,6 +20,7 @@ import { find, objectsOf, render, type Rendered } from "./render.ts";
 /** One that the API server of tests has a token for. */
 const namespace = "mesh-a";
 const account = "nginx-mesh-controller";
+const user = `system:serviceaccount:${namespace}:${account}`;
 const rendered = objectsOf(render({}, { namespace }));
 const rbac = "/apis/rbac.authorization.k8s.io/v1";
 const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -78,30 +79,14 @@ async function withhold(resource: string, verb: string): Promise<void> {
     await merge(`${rolePath(kind)}/${role.metadata.name}`, { rules });
     for (const { apiGroups, resources, verbs } of role["rules"] as readonly Rule[]) {
       if (resources.includes(resource) && verbs.includes(verb)) {
-        const place = kind === "Role" ? namespace : "shop";
+        const where = { group: apiGroups[0]!, namespace: kind === "Role" ? namespace : "shop" };
         await until(
           `no right to ${verb} ${resource}`,
-          async () => !(await may(place, apiGroups[0]!, resource, verb)),
+          async () => !(await api.may(user, verb, resource, where)),
         );
       }
     }
   }
-}
-
-/** What the API server judges: it hears of a changed role a moment later. */
-async function may(place: string, group: string, resource: string, verb: string): Promise<boolean> {
-  const [name, subresource] = resource.split("/");
-  const resourceAttributes = { namespace: place, group, resource: name, subresource, verb };
-  const review = {
-    apiVersion: "authorization.k8s.io/v1",
-    kind: "SubjectAccessReview",
-    spec: { user: `system:serviceaccount:${namespace}:${account}`, resourceAttributes },
-  };
-  const path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-  const answer = (await api.admin.send({ method: "POST", path, body: review })) as {
-    readonly status: { readonly allowed: boolean };
-  };
-  return answer.status.allowed;
 }
 
 const grantAll = (): Promise<void> => withhold("", "");

@@ -117,14 +117,21 @@ async function assertAllThere(path: string, count: number): Promise<void> {
   }
 }
 
+/** As many requests at once as eight connections carry. */
+function askMany(url: string, count: number): Promise<void> {
+  return client.run(
+    async (tools, given) => {
+      const agent = new tools.http.Agent({ keepAlive: true, maxSockets: 8 });
+      const urls = Array.from({ length: given.count }, (_, i) => `${given.url}${i}/`);
+      await Promise.all(urls.map((each) => tools.get(each, { agent })));
+      agent.destroy();
+    },
+    { url, count },
+  );
+}
+
 test("many requests: no line is lost or cut", async () => {
-  await client.run(async (tools) => {
-    const agent = new tools.http.Agent({ keepAlive: true, maxSockets: 8 });
-    await Promise.all(
-      Array.from({ length: 1000 }, (_, i) => tools.get(`http://server/many/${i}/`, { agent })),
-    );
-    agent.destroy();
-  }, 0);
+  await askMany("http://server/many/", 1000);
   await assertAllThere("/many/", 1000);
 });
 
@@ -133,12 +140,7 @@ test("whoever reads the lines is busy for a while: traffic goes on, and no line 
   const { address } = await mesh.pod("server");
   process.kill(engine, "SIGSTOP");
   try {
-    await client.run(async (tools, host) => {
-      const agent = new tools.http.Agent({ keepAlive: true, maxSockets: 8 });
-      const urls = Array.from({ length: 600 }, (_, i) => `http://${host}:8080/busy/${i}/`);
-      await Promise.all(urls.map((url) => tools.get(url, { agent })));
-      agent.destroy();
-    }, address);
+    await askMany(`http://${address}:8080/busy/`, 600);
   } finally {
     process.kill(engine, "SIGCONT");
   }

@@ -11,14 +11,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openAuthority } from "../../src/identity/authority.ts";
 import type { PodView } from "../../src/local/control.ts";
 import { type RunningController, startController } from "./ingress-controller.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { hostAddress } from "./outside.ts";
 import { type PodClient, startPodClient } from "./pod-client.ts";
 import { showSidecars } from "./sidecar.ts";
-import { bundlePem, type Pem, pemOf } from "./svids.ts";
+import { authorityIn, bundlePem, type Pem, pemOf } from "./svids.ts";
 import { anything, anythingReady, idle, workload } from "./workload.ts";
 
 const egress = { "config.nsm.nginx.com/default-egress-allowed": "true" };
@@ -46,9 +45,8 @@ function gates(replicas: number): string {
 }
 
 async function makeSvids(): Promise<void> {
-  const own = { trustDomain: "example.org", caKeyType: "ec-p256", caTtlSeconds: 2_592_000 } as const;
-  const authority = await openAuthority({ ...own, directory: mesh.layout.authority });
-  const foreign = await openAuthority({ ...own, directory: folder });
+  const authority = await authorityIn(mesh.layout.authority);
+  const foreign = await authorityIn(folder);
   const id = (account: string): string => `spiffe://example.org/ns/default/sa/${account}`;
   bundle = bundlePem(authority);
   right = pemOf(await authority.issue({ spiffeId: id("gate"), ttlSeconds: 600 }));

@@ -10,7 +10,6 @@ import { join } from "node:path";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
-import { openAuthority } from "../../src/identity/authority.ts";
 import {
   type ControllerConfiguration,
   type RunningController,
@@ -20,7 +19,7 @@ import {
 import { grpcClient, call, raw } from "./apps/tools.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { showSidecars } from "./sidecar.ts";
-import { bundlePem, type Pem, pemOf } from "./svids.ts";
+import { authorityIn, bundlePem, type Pem, pemOf } from "./svids.ts";
 import { anything, anythingReady, idle, workload } from "./workload.ts";
 
 const ingress = { "nsm.nginx.com/enable-ingress": "true" };
@@ -33,9 +32,8 @@ const folder = mkdtempSync(join(tmpdir(), "nm-authority-"));
 const svids = new Map<string, Pem | undefined>();
 
 async function makeSvids(): Promise<void> {
-  const own = { trustDomain: "example.org", caKeyType: "ec-p256", caTtlSeconds: 2_592_000 } as const;
-  const authority = await openAuthority({ ...own, directory: mesh.layout.authority });
-  const foreign = await openAuthority({ ...own, directory: folder });
+  const authority = await authorityIn(mesh.layout.authority);
+  const foreign = await authorityIn(folder);
   const id = (account: string): string => `spiffe://example.org/ns/default/sa/${account}`;
   bundle = bundlePem(authority);
   for (const account of ["nic", "unlabelled", "later"]) {

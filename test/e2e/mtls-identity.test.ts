@@ -8,11 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Authority, openAuthority } from "../../src/identity/authority.ts";
+import type { Authority } from "../../src/identity/authority.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient, type Tools } from "./pod-client.ts";
 import { showSidecars } from "./sidecar.ts";
-import { type Pem, pemOf } from "./svids.ts";
+import { authorityIn, type Pem, pemOf } from "./svids.ts";
 import { capture, hybridKeyShare, occurrences, removeCapture, resumed } from "./wire.ts";
 import { anything, anythingReady, http2Port, idle, workload } from "./workload.ts";
 
@@ -28,9 +28,8 @@ const folder = mkdtempSync(join(tmpdir(), "nm-authority-"));
 const svids = new Map<string, Pem | undefined>();
 
 async function makeSvids(id: string, other: string): Promise<void> {
-  const own = { trustDomain: "example.org", caKeyType: "ec-p256", caTtlSeconds: 2_592_000 } as const;
-  const authority = await openAuthority({ ...own, directory: mesh.layout.authority });
-  foreign = await openAuthority({ ...own, directory: folder });
+  const authority = await authorityIn(mesh.layout.authority);
+  foreign = await authorityIn(folder);
   const path = (account: string): string => `spiffe://example.org/ns/default/sa/${account}`;
   const issue = async (from: Authority, account: string, ttlSeconds: number): Promise<Pem> =>
     pemOf(await from.issue({ spiffeId: path(account), ttlSeconds }));
@@ -42,7 +41,7 @@ async function makeSvids(id: string, other: string): Promise<void> {
   // the clock of the signer, or of the peer's node, goes before that of this node
   for (const minutes of [5, 11]) {
     const now = (): Date => new Date(Date.now() + minutes * 60_000);
-    const ahead = await openAuthority({ ...own, directory: mesh.layout.authority, now });
+    const ahead = await authorityIn(mesh.layout.authority, now);
     svids.set(`${id}: of ${minutes} minutes ahead`, await issue(ahead, id, 600));
     await ahead.close();
   }

@@ -5,11 +5,10 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openAuthority } from "../../src/identity/authority.ts";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
 import { showSidecars } from "./sidecar.ts";
-import { type Pem, pemOf } from "./svids.ts";
+import { authorityIn, type Pem, pemOf } from "./svids.ts";
 import { removeCapture } from "./wire.ts";
 import { anything, anythingReady, idle, workload } from "./workload.ts";
 
@@ -38,12 +37,7 @@ after(async () => {
 });
 
 async function issue(ttlSeconds: number): Promise<Pem> {
-  const authority = await openAuthority({
-    trustDomain: "example.org",
-    caKeyType: "ec-p256",
-    caTtlSeconds: 2_592_000,
-    directory: mesh.layout.authority,
-  });
+  const authority = await authorityIn(mesh.layout.authority);
   try {
     return pemOf(await authority.issue({ spiffeId: "spiffe://example.org/ns/default/sa/owner", ttlSeconds }));
   } finally {

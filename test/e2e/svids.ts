@@ -13,7 +13,7 @@ import {
 } from "@peculiar/x509";
 import { readAuthorities } from "../../src/identity/authority-store.ts";
 import { loadAuthority } from "../../src/identity/certificates.ts";
-import type { Authority, Svid } from "../../src/identity/authority.ts";
+import { type Authority, openAuthority, type Svid } from "../../src/identity/authority.ts";
 
 export interface Pem {
   readonly cert: string;
@@ -23,6 +23,17 @@ export interface Pem {
 function pem(kind: string, der: Uint8Array): string {
   const lines = Buffer.from(der).toString("base64").replace(/.{64}/g, "$&\n");
   return `-----BEGIN ${kind}-----\n${lines}\n-----END ${kind}-----\n`;
+}
+
+/** The authority in this folder, as local mode opens its own; a new one where there is none. `now`: the signer's clock. */
+export function authorityIn(directory: string, now?: () => Date): Promise<Authority> {
+  return openAuthority({
+    trustDomain: "example.org",
+    caKeyType: "ec-p256",
+    caTtlSeconds: 2_592_000,
+    directory,
+    ...(now === undefined ? {} : { now }),
+  });
 }
 
 export function pemOf(svid: Svid): Pem {

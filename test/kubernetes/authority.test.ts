@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { app } from "./app.ts";
+import { selfSigned } from "./certificates.ts";
 import { attempt, inNamespace, kubectl, run, until } from "./fixture.ts";
 import {
   callerOf,
@@ -47,11 +48,12 @@ async function pairWorks(): Promise<void> {
 }
 
 test("an authority from files (upstreamAuthority.disk) is the root that pods trust", async () => {
-  const [key, certificate] = [join(folder, "ca-key.pem"), join(folder, "ca.pem")];
-  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  const name = ["-subj", "/O=Test root", "-addext", "keyUsage=critical,keyCertSign,cRLSign"];
-  const files = ["-keyout", key, "-out", certificate];
-  await run("openssl", ["req", "-x509", "-days", "30", ...curve, ...name, ...files]);
+  const { certificate, key } = await selfSigned(
+    folder,
+    "ca",
+    "/O=Test root",
+    "keyUsage=critical,keyCertSign,cRLSign",
+  );
   const path = "mtls.upstreamAuthority.disk";
   // a volume may have an authority of before, which would go on
   await install(

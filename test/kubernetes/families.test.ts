@@ -2,15 +2,8 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { app, appService } from "./app.ts";
-import {
-  described,
-  getObject,
-  inNamespace,
-  type KubernetesObject,
-  type Namespace,
-  until,
-} from "./fixture.ts";
-import { callerOf, ensureMesh, get, getOutside, identity, injected, modeAnnotation } from "./mesh.ts";
+import { described, getObject, inNamespace, type KubernetesObject, type Namespace } from "./fixture.ts";
+import { callerOf, ensureMesh, getSoon, identity, injected, modeAnnotation } from "./mesh.ts";
 
 before(() => ensureMesh());
 
@@ -70,11 +63,11 @@ test("Services of both families and of IPv6 alone, in strict mode", async (conte
     for (const [name, url] of rows) {
       await context.test(`${name}: ${url}`, () =>
         described(namespace.name, async () => {
-          const answer = await until("an answer", 20, () => get(namespace, "app=client", url));
+          const answer = await getSoon(namespace, "app=client", url);
           assert.equal(answer.status, 200, answer.body);
           assert.equal(callerOf(answer), identity(namespace.name, "client"), "it was encrypted");
           // plain text, which strict mode refuses whatever the family
-          const outside = await getOutside(namespace, "app=outsider", url);
+          const outside = await getSoon(namespace, "app=outsider", url);
           assert.equal(outside.status, 403, outside.body);
         }),
       );

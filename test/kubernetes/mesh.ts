@@ -114,8 +114,8 @@ export async function get(namespace: Namespace, selector: string, url: string): 
   return answer;
 }
 
-/** From a pod without a sidecar, whose node's kube-proxy may hear of new pods and Services a moment later. */
-export function getOutside(namespace: Namespace, selector: string, url: string): Promise<Answer> {
+/** As `get`, of pods or a Service that the node's kube-proxy, or a sidecar, may hear of a moment later. */
+export function getSoon(namespace: Namespace, selector: string, url: string): Promise<Answer> {
   return until(`an answer from ${url}`, 20, () => get(namespace, selector, url));
 }
 

@@ -50,7 +50,7 @@ async function everyPairAnswers(namespace: Namespace): Promise<void> {
   }
 }
 
-/** A kube-proxy that has just started, or just heard of the pods, is not there with its rules at once. */
+/** A kube-proxy that has just heard of the pods is not there with its rules at once. */
 async function untilEveryPairAnswers(namespace: Namespace): Promise<void> {
   await until("every pair answers as it must", 20, async () => {
     await everyPairAnswers(namespace);
@@ -66,7 +66,7 @@ test("the mesh works in kube-proxy's other mode, and loses nothing there", { ski
     try {
       await switchProxy(own === "iptables" ? "nftables" : "iptables");
       // pods of before; those of the control plane find each other anew
-      await untilEveryPairAnswers(namespace);
+      await everyPairAnswers(namespace);
       await replacePods("nats-server");
       const load = await startLoad(namespace, { name: "load", url: "http://server/" });
       const fresh = await startLoad(namespace, { name: "fresh", url: "http://server/", fresh: true });

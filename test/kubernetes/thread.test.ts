@@ -6,7 +6,7 @@ import { attempt, getObjects, inNamespace, kubectl, until, type Namespace } from
 import {
   callerOf,
   get,
-  getOutside,
+  getSoon,
   identity,
   injected,
   installMesh,
@@ -62,7 +62,7 @@ test("pods are injected as their namespace and labels say, and know each other o
     const answer = await get(namespace, "app=client", "http://server/");
     assert.equal(answer.status, 200);
     assert.equal(callerOf(answer), identity(namespace.name, "client"));
-    const outside = await getOutside(namespace, "app=outsider", "http://server/");
+    const outside = await getSoon(namespace, "app=outsider", "http://server/");
     assert.equal(outside.status, 200, "permissive mode lets plain text in");
     assert.equal(callerOf(outside), undefined);
     const into = await get(namespace, "app=client", "http://outsider/");

@@ -1,7 +1,7 @@
 /** A Vault in the cluster, with an authority in its PKI engine that SPIRE's server may let sign: what an operator sets up. */
-import { join } from "node:path";
 import { readFileSync } from "node:fs";
-import { type Namespace, run, vaultImage } from "./fixture.ts";
+import { selfSigned } from "./certificates.ts";
+import { type Namespace, vaultImage } from "./fixture.ts";
 
 export interface Vault {
   /** URL for SPIRE's server. */
@@ -33,25 +33,6 @@ const server = [
 
 /** What SPIRE documents as needed: to let an intermediate authority be signed, and nothing else. */
 const policy = 'path "pki/root/sign-intermediate" { capabilities = ["update"] }';
-
-async function makeCertificate(folder: string, host: string): Promise<{ certificate: string; key: string }> {
-  const [certificate, key] = [join(folder, "vault.pem"), join(folder, "vault-key.pem")];
-  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  const name = ["-subj", `/CN=${host}`, "-addext", `subjectAltName=DNS:${host}`];
-  await run("openssl", [
-    "req",
-    "-x509",
-    "-days",
-    "2",
-    ...curve,
-    ...name,
-    "-keyout",
-    key,
-    "-out",
-    certificate,
-  ]);
-  return { certificate, key };
-}
 
 function objects(files: Readonly<Record<string, string>>): readonly object[] {
   const labels = { app: "vault" };
@@ -97,7 +78,7 @@ function objects(files: Readonly<Record<string, string>>): readonly object[] {
 /** Starts it in the namespace. `folder`: where files of its certificate are made. */
 export async function startVault(namespace: Namespace, folder: string): Promise<Vault> {
   const host = `vault.${namespace.name}.svc`;
-  const { certificate, key } = await makeCertificate(folder, host);
+  const { certificate, key } = await selfSigned(folder, "vault", `/CN=${host}`, `subjectAltName=DNS:${host}`);
   const files = {
     "vault.hcl": configuration,
     "certificate.pem": readFileSync(certificate, "utf8"),
