@@ -17,7 +17,9 @@ export function countsOf(workload: Workload): { readonly ready: number; readonly
   const seen = status.observedGeneration >= metadata.generation;
   if (status.desiredNumberScheduled !== undefined) {
     const ready = Math.min(status.numberReady, status.updatedNumberScheduled);
-    return { ready: seen ? ready : 0, wanted: status.desiredNumberScheduled };
+    // on how many nodes is not known before it was seen
+    const wanted = status.desiredNumberScheduled;
+    return seen ? { ready, wanted } : { ready: 0, wanted: Math.max(1, wanted) };
   }
   const ready = Math.min(status.readyReplicas, status.updatedReplicas);
   return { ready: seen ? ready : 0, wanted: spec.replicas ?? 1 };

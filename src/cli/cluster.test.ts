@@ -90,6 +90,8 @@ test("how many pods of a workload are ready: those of its newest form", () => {
       2,
       3,
     ],
+    // on no node yet, as it was not seen
+    [workload({}, { desiredNumberScheduled: 0, numberReady: 0, updatedNumberScheduled: 0 }), 0, 1],
   ];
   for (const [one, expected, wanted] of cases) {
     assert.deepEqual(countsOf(one), { ready: expected, wanted });

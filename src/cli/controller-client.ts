@@ -28,26 +28,44 @@ export interface ControllerClient {
   readonly get: (path: string) => Promise<unknown>;
 }
 
-/** A client for the mesh that the global options name; throws CommandError when there is none. */
-export async function controllerClient(command: Command, output: Output): Promise<ControllerClient> {
+/** Where the mesh is that the global options name; whether its controller answers is not known yet. */
+export type MeshPlace =
+  | { readonly kind: "local"; readonly local: LocalMesh }
+  | { readonly kind: "cluster"; readonly client: KubeClient; readonly namespace: string };
+
+/** Throws CommandError when there is no local mesh, or no cluster that answers this user. */
+export async function meshPlace(command: Command, output: Output): Promise<MeshPlace> {
   const options = globalOptions(command);
   if (await isLocal(command, options, output)) {
-    const local = await findMesh(options);
+    return { kind: "local", local: await findMesh(options) };
+  }
+  const client = await connectCluster(options, output);
+  return { kind: "cluster", client, namespace: await meshNamespaceOf(command, client) };
+}
+
+/** A client for the controller there; throws CommandError when a cluster has no mesh, or no ready controller. */
+export async function controllerAt(place: MeshPlace, timeout: number): Promise<ControllerClient> {
+  if (place.kind === "local") {
+    const { local } = place;
     const whom = `the controller of mesh "${local.name}"`;
     const way = bySocket(controllerSocket(local));
     return {
       mesh: { kind: "local", local },
-      get: (path) => ask({ ...way, path, timeout: options.timeout, whom }),
+      get: (path) => ask({ ...way, path, timeout, whom }),
     };
   }
-  const client = await connectCluster(options, output);
-  const namespace = await meshNamespaceOf(command, client);
+  const { client, namespace } = place;
   const controller = await controllerPod(client, namespace);
   const whom = `the controller of the mesh in namespace ${namespace} (pod ${controller.metadata.name})`;
   return {
     mesh: { kind: "cluster", cluster: { namespace, client, controller } },
-    get: askPod(client, controller, whom, options.timeout),
+    get: askPod(client, controller, whom, timeout),
   };
+}
+
+/** A client for the mesh that the global options name; throws CommandError when there is none. */
+export async function controllerClient(command: Command, output: Output): Promise<ControllerClient> {
+  return controllerAt(await meshPlace(command, output), globalOptions(command).timeout);
 }
 
 /** `-n`, but for `top`, where it is that of the resources; where it is not said, that of the only mesh. */

@@ -134,10 +134,17 @@ test("status: a pod that is not ready and a manifest that is wrong are told, wit
     const { ok, complaints, problems } = JSON.parse(stdout) as Status;
     assert.deepEqual([status, ok, complaints.length], [1, false, 2]);
     assert.ok(problems.some(({ object }) => object === "TrafficSplit default/nowhere"));
+    const waited = await mesh.meshctl("status", "--wait", "2500ms");
+    assert.equal(waited.status, 1);
+    assert.match(waited.stdout, /^Pods +5 of 6 ready/m);
+    assert.equal(waited.stderr.match(/^waiting:\n {2}pod default\/never-/gm)?.length, 1, waited.stderr);
   } finally {
     mesh.write("never.yaml", undefined);
     mesh.write("wrong.yaml", undefined);
   }
+  const well = await mesh.meshctl("status", "--wait", "30s");
+  assert.equal(well.status, 0, well.stdout);
+  assert.match(well.stdout, /^Pods +5 of 5 ready/m);
   await mesh.until("the pod is gone", (view) => view.pods.length === 5);
 });
 

@@ -154,6 +154,9 @@ for (const [name, helm] of Object.entries(helms)) {
     const { status, stderr } = await meshctl(["status"]);
     assert.equal(status, 2);
     assert.match(stderr, /the controller of the mesh in namespace nginx-mesh is not ready: it has no pods/);
+    const waited = await meshctl(["status", "--wait", "2500ms"]);
+    assert.equal(waited.status, 2);
+    assert.match(waited.stderr, /^waiting:\n {2}the controller .* is not ready: it has no pods\n/m);
   });
 
   test(`${name}: a second mesh is refused`, async () => {
