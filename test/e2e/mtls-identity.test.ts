@@ -324,3 +324,35 @@ test("the key exchange is hybrid; connections are kept, and new ones resume a se
   assert.ok(handshakes >= 30 && handshakes <= 33, `${handshakes} handshakes`);
   assert.ok(handshakes - resumptions <= 3, `${handshakes - resumptions} full handshakes`);
 });
+
+test("the first connection to another port of a pod resumes the session with its sidecar", async () => {
+  const { address } = await mesh.pod("open");
+  await client.run((tools) => tools.get("http://open/", { agent: false }), 0);
+  await client.run((tools) => tools.raw("open", 7000, { send: "ping", until: "ping" }), 0);
+  // a destination of its own: the pod's address instead of its Service's
+  for (const [port, connect] of [
+    [8080, () => client.run((tools, given) => tools.get(`http://${given}:8080/`), address)],
+    [
+      7000,
+      () => client.run((tools, given) => tools.raw(given, 7000, { send: "ping", until: "ping" }), address),
+    ],
+  ] as const) {
+    const recording = await capture(mesh, await mesh.pod("open"), `tcp and port ${port}`);
+    await connect();
+    const bytes = await recording.stop();
+    const seen = [occurrences(bytes, hybridKeyShare), occurrences(bytes, resumed)];
+    assert.deepEqual(seen, [1, 1], `handshakes and resumptions at port ${port}`);
+  }
+});
+
+test("connections that begin together all resume", async () => {
+  const ping = { send: "ping", until: "ping" };
+  await client.run((tools, given) => tools.raw("open", 7000, given), ping);
+  const recording = await capture(mesh, await mesh.pod("open"), "tcp and port 7000");
+  await client.run(
+    (tools, given) => Promise.all(Array.from({ length: 20 }, () => tools.raw("open", 7000, given))),
+    ping,
+  );
+  const bytes = await recording.stop();
+  assert.deepEqual([occurrences(bytes, hybridKeyShare), occurrences(bytes, resumed)], [20, 20]);
+});

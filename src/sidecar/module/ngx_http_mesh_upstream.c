@@ -433,7 +433,7 @@ ngx_http_mesh_set_session(ngx_peer_connection_t *pc, void *data)
 {
     ngx_http_mesh_peer_t  *mp = data;
 
-    return ngx_mesh_endpoint_set_session(mp->endpoint, pc->connection);
+    return ngx_mesh_endpoint_set_session(mp->endpoint, pc->connection, 0);
 }
 
 

@@ -50,6 +50,7 @@ typedef struct {
     ngx_queue_t          idle;              /* ngx_mesh_idle_t, most recently used first */
     ngx_uint_t           references;        /* the logic's own, and one for each use in flight */
     unsigned             removed:1;         /* by the logic */
+    unsigned             tcp:1;             /* its session is one of the other sidecar's TCP servers */
 } ngx_mesh_endpoint_t;
 
 
@@ -108,7 +109,7 @@ ngx_mesh_endpoint_t *ngx_mesh_endpoint(ngx_int_t id);
 ngx_int_t ngx_mesh_endpoint_create(ngx_str_t *address, in_port_t port, ngx_str_t *identity);
 void ngx_mesh_endpoint_release(ngx_mesh_endpoint_t *ep);
 void ngx_mesh_endpoints_forget_sessions(void);
-ngx_int_t ngx_mesh_endpoint_set_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
+ngx_int_t ngx_mesh_endpoint_set_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c, ngx_uint_t tcp);
 void ngx_mesh_endpoint_save_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
 
 /* ngx_mesh_idle.c */

@@ -188,18 +188,68 @@ ngx_mesh_endpoints_forget_sessions(void)
 }
 
 
-ngx_int_t
-ngx_mesh_endpoint_set_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c)
+/*
+ * A pod has one sidecar whatever the port and the Service, and its identity was proven when the session began: the first
+ * connection to another of its ports needs no certificates either. The servers for HTTP have one key for their tickets, those
+ * for TCP another.
+ */
+static SSL_SESSION *
+ngx_mesh_endpoint_session(ngx_mesh_endpoint_t *ep)
 {
+    ngx_uint_t            i;
+    ngx_mesh_endpoint_t  *other;
+
+    if (ep->session && SSL_SESSION_is_resumable(ep->session)) {
+        return ep->session;
+    }
+
+    for (i = 0; i < ngx_mesh_endpoints.size; i++) {
+        other = ngx_mesh_endpoints.by_id[i];
+
+        if (other && other->session && other->tcp == ep->tcp
+            && SSL_SESSION_is_resumable(other->session)
+            && other->identity.len == ep->identity.len
+            && ngx_memcmp(other->identity.data, ep->identity.data, ep->identity.len) == 0
+            && ngx_cmp_sockaddr(other->sockaddr, other->socklen, ep->sockaddr, ep->socklen, 0) == NGX_OK)
+        {
+            return other->session;
+        }
+    }
+
+    return NULL;
+}
+
+
+/*
+ * OpenSSL lets a session be resumed once, so that nobody who listens tells one client by its tickets (RFC 8446, C.4). Pods are
+ * told by their addresses: a copy is used up instead, or of connections that begin together one alone would resume.
+ */
+ngx_int_t
+ngx_mesh_endpoint_set_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c, ngx_uint_t tcp)
+{
+    ngx_int_t     rc;
+    SSL_SESSION  *session, *copy;
+
     if (ngx_mesh_tls_client(c, &ep->identity) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (ep->session == NULL) {
+    ep->tcp = tcp;
+
+    session = ngx_mesh_endpoint_session(ep);
+    if (session == NULL) {
         return NGX_OK;
     }
 
-    return ngx_ssl_set_session(c, ep->session);
+    copy = SSL_SESSION_dup(session);
+    if (copy == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_ssl_set_session(c, copy);
+    SSL_SESSION_free(copy);
+
+    return rc;
 }
 
 

@@ -146,7 +146,7 @@ ngx_stream_mesh_set_session(ngx_peer_connection_t *pc, void *data)
 
     ngx_stream_mesh_before_handshake(ctx, pc->connection);
 
-    return ngx_mesh_endpoint_set_session(ctx->endpoint, pc->connection);
+    return ngx_mesh_endpoint_set_session(ctx->endpoint, pc->connection, 1);
 }
 
 
