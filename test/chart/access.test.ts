@@ -44,7 +44,7 @@ const merge = (path: string, body: object): Promise<unknown> =>
   api.admin.send({ method: "PATCH", path, body, contentType: "application/merge-patch+json" });
 
 async function until(what: string, isSo: () => Promise<unknown> | unknown): Promise<void> {
-  for (const end = Date.now() + 25_000; !(await isSo()); await sleep(20)) {
+  for (const end = Date.now() + 90_000; !(await isSo()); await sleep(20)) {
     assert.ok(Date.now() < end, `${what}; errors: ${[...errors].join("; ")}`);
   }
 }

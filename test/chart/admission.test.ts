@@ -44,9 +44,9 @@ async function merge(path: string, body: object): Promise<void> {
 }
 
 async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const limit = Date.now() + 20_000;
+  const limit = Date.now() + 90_000;
   while (!(await holds())) {
-    assert.ok(Date.now() < limit, `not within 20 s: ${what}; ${messages.join("; ")}`);
+    assert.ok(Date.now() < limit, `not within 90 s: ${what}; ${messages.join("; ")}`);
     await delay(50);
   }
 }

@@ -93,7 +93,7 @@ async function copyIn(namespace: string): Promise<string | undefined> {
 }
 
 async function until(what: string, isSo: () => Promise<boolean> | boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; !(await isSo()); await sleep(20)) {
+  for (const end = Date.now() + 90_000; !(await isSo()); await sleep(20)) {
     assert.ok(Date.now() < end, `${what}; errors: ${errors.join("; ")}`);
   }
 }

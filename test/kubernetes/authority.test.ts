@@ -30,7 +30,7 @@ after(async () => {
 async function install(...more: readonly string[]): Promise<void> {
   await uninstallMesh();
   const where = ["--namespace", meshNamespace, "--create-namespace", "--wait", "--timeout", "180s"];
-  await run("helm", ["install", release, chart, ...where, ...chartValues(), ...more], { timeout: 200 });
+  await run("helm", ["install", release, chart, ...where, ...chartValues(), ...more], { timeout: 400 });
 }
 
 const bundle = (): Promise<string> =>

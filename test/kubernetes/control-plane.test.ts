@@ -74,7 +74,7 @@ async function get(object: KubeObject): Promise<any> {
 async function eventually<T>(
   what: string,
   check: () => Promise<T | undefined | false>,
-  milliseconds = 20_000,
+  milliseconds = 60_000,
 ): Promise<T> {
   const end = Date.now() + milliseconds;
   for (;;) {
@@ -147,7 +147,7 @@ function ready(name: "a" | "b"): Promise<unknown> {
 }
 
 /** The value of a key after the change. */
-async function nextValue(key: string, change: () => Promise<void>, milliseconds = 10_000): Promise<any> {
+async function nextValue(key: string, change: () => Promise<void>, milliseconds = 30_000): Promise<any> {
   const subscription = watcher.subscribe(`${keySubjectPrefix}${key}`, { max: 1 });
   await watcher.flush();
   await change();

@@ -43,12 +43,12 @@ export function chartValues(values: Readonly<Record<string, string>> = {}): read
 /** Installs or upgrades, and waits until all of it is ready; on failure the message has what the mesh's namespace says. */
 export async function installMesh(values: Readonly<Record<string, string>> = {}): Promise<void> {
   const where = ["--namespace", meshNamespace, "--create-namespace"];
-  const wait = ["--wait", "--timeout", "180s"];
+  const wait = ["--wait", "--timeout", "300s"];
   const ended = await attempt(
     "helm",
     ["upgrade", "--install", release, chart, ...where, ...wait, ...chartValues(values)],
     {
-      timeout: 200,
+      timeout: 320,
     },
   );
   if (ended.status !== 0) {
