@@ -37,7 +37,7 @@ mkdir -p "$cache"
 # ---- packages ----
 
 packages="ca-certificates curl git iproute2 iptables nftables mmdebstrap debian-archive-keyring redis-server util-linux procps"
-[ "${1:-}" = test ] && packages="$packages golang-go luajit gcc libc6-dev wrk nghttp2-client redis-tools openssl prometheus skopeo tcpdump fish zsh"
+[ "${1:-}" = test ] && packages="$packages golang-go luajit gcc libc6-dev wrk nghttp2-client redis-tools openssl prometheus skopeo tcpdump fish zsh libfaketime"
 [ "${1:-}" = cluster ] && packages="$packages golang-go gcc libc6-dev containernetworking-plugins runc conntrack ipset kmod socat ebtables tini busybox-static"
 [ "${1:-}" = bench ] && packages="$packages gcc libc6-dev openssl"
 missing=""

@@ -29,7 +29,7 @@ after(async () => {
 
 async function install(...more: readonly string[]): Promise<void> {
   await uninstallMesh();
-  const where = ["--namespace", meshNamespace, "--create-namespace", "--wait", "--timeout", "180s"];
+  const where = ["--namespace", meshNamespace, "--create-namespace", "--wait", "--timeout", "300s"];
   await run("helm", ["install", release, chart, ...where, ...chartValues(), ...more], { timeout: 400 });
 }
 

@@ -45,6 +45,8 @@ export interface BareOptions {
   readonly nats?: string;
   /** The sidecars' /etc/resolv.conf. */
   readonly resolvConf?: string;
+  /** Folder of this machine that the sidecars see as /mnt. */
+  readonly mnt?: string;
 }
 
 export interface Ended {
@@ -175,10 +177,13 @@ function sidecarOf(pod: BarePod, number: number, folder: string, options: BareOp
     nats: options.nats ?? `${isIPv6(pod.addresses[0]!) ? `[${gateway.v6}]` : gateway.v4}:${natsPort}`,
   });
   const at = launch.args.indexOf("--tmpfs");
-  const resolvConf = ["--bind", `${join(folder, "resolv.conf")}:/etc/resolv.conf`];
+  const files = [
+    ...["--bind", `${join(folder, "resolv.conf")}:/etc/resolv.conf`],
+    ...(options.mnt === undefined ? [] : ["--bind", `${options.mnt}:/mnt`]),
+  ];
   return {
     ...launch,
-    args: [...launch.args.slice(0, at), ...resolvConf, ...launch.args.slice(at)],
+    args: [...launch.args.slice(0, at), ...files, ...launch.args.slice(at)],
     environment: { ...launch.environment, ...pod.sidecarEnv },
   };
 }
