@@ -123,6 +123,19 @@ test("NATS killed: nothing fails, and after its restart changes are in force", a
   assertNoFailure(report, "NATS killed", 20);
 });
 
+test("NATS stands still for seconds: first traffic to a Service waits for it", async () => {
+  const { pid } = await partProcess(mesh, "nats");
+  process.kill(pid, "SIGSTOP");
+  const first = mesh.exec("load", "curl", "-sS", "--max-time", "10", "-w", "%{http_code}", "http://api/");
+  try {
+    await sleep(2500);
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  const { stdout, stderr } = await first;
+  assert.match(stdout, /"pod":"api-[^]*200$/, stderr);
+});
+
 test("NATS restarts with empty storage: nothing fails, and the bucket is filled again", async () => {
   const store = join(mesh.layout.nats, "store");
   const report = await caller.during(async () => {

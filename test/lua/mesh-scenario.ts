@@ -215,7 +215,7 @@ function control(state: State, step: MeshStep): void {
       logic.keys.askAgain(mesh.keys);
       break;
     case "giveUp":
-      logic.settle.giveUp(mesh, state.time - 1);
+      logic.settle.giveUp(mesh, state.time - 1, state.time - 5);
       break;
     case "dropUnused":
       dropAll(state);

@@ -188,9 +188,9 @@ export function followNats(nats: Nats, ready: () => boolean, locate: () => strin
       if (nats.state.state === "connected") {
         pause = 0.02;
         nats.state.reconnects = nats.state.reconnects + 1;
+        nats.state.since = ngx.time();
       }
       nats.state.state = "connecting";
-      nats.state.since = ngx.time();
       nats.state.error = end;
       ngx.log(ngx.WARN, `mesh: NATS connection: ${end}; trying again in ${pause} s`);
     }

@@ -6,6 +6,7 @@ const semaphores = require("ngx.semaphore");
 
 export interface NatsState {
   state: "connecting" | "connected";
+  /** Seconds; when this state began. */
   since: number;
   error: string;
   reconnects: number;

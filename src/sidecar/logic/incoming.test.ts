@@ -118,7 +118,7 @@ test("the first connection waits for own settings and for the source; until its 
   assert.equal(incoming(mesh, "10.0.1.1", 82, 4).action, actions.wait);
   assert.deepEqual(mesh.keys.toAsk, [mesh.settingsKey, addressKey("10.0.1.1")]);
   assert.equal(world.wakes, 1);
-  giveUp(mesh, world.time);
+  giveUp(mesh, world.time, world.time);
   assert.deepEqual(world.resumed, [4, 4]);
   assert.deepEqual(incoming(mesh, "10.0.1.1", 82, 4), { action: actions.peek, expected: undefined });
 });

@@ -21,6 +21,8 @@ export interface Key {
   checksum: number;
   /** Waiting connections of the module. */
   readonly waiters: number[];
+  /** While asked: NATS has answered that there is no value, in a bucket that is still being filled. */
+  missing: boolean;
   /** Seconds; when the asking began, and when the key was last needed. */
   askedAt: number;
   usedAt: number;
@@ -53,6 +55,7 @@ export function need(keys: Keys, name: string, waiter: number, now: number, pinn
       value: undefined,
       checksum: 0,
       waiters: [],
+      missing: false,
       askedAt: now,
       usedAt: now,
       pinned,
@@ -99,6 +102,7 @@ export function askAgain(keys: Keys): void {
   for (const name in keys.byName) {
     const key = keys.byName[name]!;
     key.fresher = false;
+    key.missing = false;
     keys.toAsk.push(name);
   }
 }

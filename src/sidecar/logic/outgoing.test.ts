@@ -187,7 +187,7 @@ test("when NATS does not answer in time, unknown addresses pass in a mode that l
   const { mesh, world } = scene;
   world.resumed.length = 0;
   outgoing(mesh, "192.0.2.1", 80, 3);
-  giveUp(mesh, world.time);
+  giveUp(mesh, world.time, world.time);
   assert.deepEqual(world.resumed, [3]);
   assert.equal(outgoing(mesh, "192.0.2.1", 80, 3).action, actions.direct);
 });
@@ -195,7 +195,7 @@ test("when NATS does not answer in time, unknown addresses pass in a mode that l
 test("until its settings are known a sidecar is strict", () => {
   const { mesh, world } = createScene(cluster);
   outgoing(mesh, "10.96.0.10", 80, 3);
-  giveUp(mesh, world.time);
+  giveUp(mesh, world.time, world.time);
   assert.deepEqual(world.resumed, [3, 3]);
   assert.equal(outgoing(mesh, "10.96.0.10", 80, 3).action, actions.refuse);
 });

@@ -54,15 +54,31 @@ test("no value in a complete bucket: absent, and each waiter is told once", () =
   assert.deepEqual(world.resumed, [1, 2]);
 });
 
+test("no answer at all: waits longer than for a value that is missing", () => {
+  const { world, mesh, key } = waitedFor();
+  giveUp(mesh, world.time, world.time - 1);
+  assert.deepEqual([key.state, world.resumed], ["asked", []]);
+  giveUp(mesh, world.time - 1, world.time);
+  assert.deepEqual([key.state, world.resumed], ["unanswered", [1, 2]]);
+});
+
+test("asked again after a reconnect: nothing was heard of that connection", () => {
+  const { world, mesh, key } = waitedFor(false);
+  absent(mesh, key, false, "answer");
+  askAgain(mesh.keys);
+  giveUp(mesh, world.time, world.time - 1);
+  assert.deepEqual([key.state, world.resumed], ["asked", []]);
+});
+
 test("no value in a bucket that is not complete: waits, until the time-out or the value", () => {
   const first = waitedFor(false);
   absent(first.mesh, first.key, false, "answer");
   assert.deepEqual([first.key.state, first.world.resumed], ["asked", []]);
-  giveUp(first.mesh, first.world.time - 1);
+  giveUp(first.mesh, first.world.time - 1, first.world.time);
   assert.deepEqual([first.key.state, first.world.resumed], ["asked", []]);
-  giveUp(first.mesh, first.world.time);
+  giveUp(first.mesh, first.world.time, first.world.time - 4);
   assert.deepEqual([first.key.state, first.world.resumed], ["unanswered", [1, 2]]);
-  giveUp(first.mesh, first.world.time);
+  giveUp(first.mesh, first.world.time, first.world.time - 4);
   assert.deepEqual(first.world.resumed, [1, 2]);
   present(first.mesh, first.key, web(80), "message");
   assert.equal(first.key.state, "present");
@@ -155,7 +171,7 @@ test("only the coming of completeness asks again; the marker itself is never giv
   const world = createTestWorld();
   const mesh = createMesh(world, settingsKey, ownAddress);
   const marker = need(mesh.keys, completeKey, -1, world.time, true);
-  giveUp(mesh, world.time + 100);
+  giveUp(mesh, world.time + 100, world.time + 100);
   assert.equal(marker.state, "asked");
   const seen = [false, true, true, false, true].map((complete) => completeness(mesh, marker, complete));
   assert.deepEqual(seen, [false, true, false, false, true]);

@@ -81,6 +81,7 @@ export function absent(mesh: Mesh, key: Key, removed: boolean, source: Source): 
   }
   if (!had && !removed && !mesh.keys.complete && source === "answer") {
     // a bucket that is not filled yet: wait for the value, or for the time-out
+    key.missing = true;
     return;
   }
   key.state = "absent";
@@ -102,11 +103,18 @@ export function completeness(mesh: Mesh, key: Key, complete: boolean): boolean {
   return complete && !before;
 }
 
-/** Gives up on keys that were asked for before `before` (seconds), so that nothing waits without end. */
-export function giveUp(mesh: Mesh, before: number): void {
+/**
+ * Gives up on keys that were asked for at these times (seconds) or earlier, so that nothing waits without end: keys
+ * that are missing, and keys about which nothing was heard.
+ */
+export function giveUp(mesh: Mesh, missingSince: number, silentSince: number): void {
   for (const name in mesh.keys.byName) {
     const key = mesh.keys.byName[name]!;
-    if (key.state === "asked" && key.askedAt <= before && key.name !== completeKey) {
+    if (
+      key.state === "asked" &&
+      key.askedAt <= (key.missing ? missingSince : silentSince) &&
+      key.name !== completeKey
+    ) {
       key.state = "unanswered";
       tellWaiters(mesh, key);
     }

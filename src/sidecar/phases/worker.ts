@@ -22,8 +22,10 @@ const native = require("mesh.native");
 const cjson = require("cjson.safe");
 const semaphores = require("ngx.semaphore");
 
-/** Seconds that first traffic to an unknown destination waits for its key at most. */
+/** Seconds that first traffic to a destination waits at most: for a key that has no value yet, or without NATS. */
 const patience = 1;
+/** The same for an answer of a NATS that is slow, or gone a moment ago. */
+const longPatience = 5;
 /** Callers and edges without connections that are remembered at most. */
 const remembered = 1000;
 
@@ -183,6 +185,13 @@ function share(worker: Worker): void {
   }
 }
 
+function giveUpWaiting(worker: Worker): void {
+  const { state, since } = worker.nats.state;
+  const now = ngx.time();
+  const isAway = state !== "connected" && now - since >= longPatience;
+  giveUp(worker.mesh, now - patience, now - (isAway ? patience : longPatience));
+}
+
 /** Time-outs while something waits; housekeeping now and then. */
 function maintenanceLoop(worker: Worker): void {
   let kept = ngx.time();
@@ -190,7 +199,7 @@ function maintenanceLoop(worker: Worker): void {
     const [woken] = worker.tick.wait(30);
     if (woken !== undefined) {
       ngx.sleep(patience / 2);
-      giveUp(worker.mesh, ngx.time() - patience);
+      giveUpWaiting(worker);
       if (isAsking(worker.mesh)) {
         worker.tick.post(1);
       }
