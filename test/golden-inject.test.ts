@@ -7,8 +7,8 @@ import { strict as assert } from "node:assert";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { parseAllDocuments } from "yaml";
 import { formatProblem } from "../src/api/problem.ts";
+import { parseKubernetesYaml } from "../src/api/yaml.ts";
 import { injectManifest, type InjectedObject } from "../src/inject/manifest.ts";
 import { applyPatch } from "../src/inject/patch.ts";
 import { injectObject } from "../src/inject/object.ts";
@@ -65,8 +65,7 @@ for (const name of readdirSync(golden).sort()) {
   });
 
   test(`golden: inject ${name}: the text has what the changes of the values have`, () => {
-    const values = (text: string) =>
-      parseAllDocuments(text, { merge: true }).map((each) => each.toJS() as unknown);
+    const values = (text: string) => parseKubernetesYaml(text).map((each) => each.toJS() as unknown);
     const expected = values(read(`in.${ending}`)).map((value) => {
       const list = value as { kind?: string; items?: unknown[] } | null;
       const one = (item: unknown) => {

@@ -45,6 +45,25 @@ test("merge keys and anchors work as kubectl reads them", () => {
   assert.deepEqual(service?.kind === "Service" ? service.spec.selector : {}, { app: "a", tier: "front" });
 });
 
+test("booleans of YAML 1.1 are none of YAML 1.2, as kubectl reads them", () => {
+  const pod = (mode: string, hostNetwork: string) =>
+    readManifest(
+      [
+        "apiVersion: v1",
+        "kind: Pod",
+        `metadata: { name: a, annotations: { config.nsm.nginx.com/mtls-mode: ${mode} } }`,
+        `spec: { containers: [{ name: a }], hostNetwork: ${hostNetwork} }`,
+      ].join("\n"),
+      "a.yaml",
+    );
+  const { objects, problems } = pod('"off"', "yes");
+  assert.deepEqual(problems, []);
+  const object = objects[0]?.object;
+  assert.equal(object?.kind === "Pod" && object.spec.hostNetwork, true);
+  assert.equal(object?.metadata.annotations?.["config.nsm.nginx.com/mtls-mode"], "off");
+  assert.match(pod("off", "no").problems[0]?.field ?? "", /mtls-mode/);
+});
+
 test("prototypes stay as they are", () => {
   for (const text of [
     "__proto__: { polluted: yes }\nkind: A\napiVersion: b",

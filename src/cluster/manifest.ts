@@ -1,7 +1,8 @@
 /** The text of one manifest as objects: several documents, Lists, YAML or JSON. */
-import { type Document, LineCounter, parseAllDocuments } from "yaml";
+import { type Document, LineCounter } from "yaml";
 import { parseObject } from "../api/objects.ts";
 import type { Problem } from "../api/problem.ts";
+import { parseKubernetesYaml } from "../api/yaml.ts";
 import type { SourcedObject } from "./snapshot.ts";
 
 /** Aliases that one document may expand to; guards against bombs of nested aliases. */
@@ -65,8 +66,7 @@ export function readManifest(text: string, name: string): Manifest {
   const lines = new LineCounter();
   let parts: Manifest[];
   try {
-    const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, merge: true });
-    parts = Array.isArray(documents) ? documents.map((document) => readDocument(document, name, lines)) : [];
+    parts = parseKubernetesYaml(text, lines).map((document) => readDocument(document, name, lines));
   } catch (cause) {
     // nested so deeply that the parser's stack does not suffice
     return invalidYaml(name, (cause as Error).message);

@@ -1,6 +1,7 @@
 /** The text of a manifest → the same with sidecars: YAML or JSON, several documents, Lists. Pure. */
-import { LineCounter, parseAllDocuments } from "yaml";
+import { LineCounter } from "yaml";
 import type { Problem } from "../api/problem.ts";
+import { parseKubernetesYaml } from "../api/yaml.ts";
 import { injectObject, type ObjectInjection, type ObjectOptions } from "./object.ts";
 import { applyPatch, below, type Operation } from "./patch.ts";
 import { editYaml } from "./yaml-edit.ts";
@@ -84,13 +85,7 @@ function unreadable(line: number, message: string): ManifestInjection {
 
 function injectDocument(text: string, line: number, options: ObjectOptions): ManifestInjection {
   const lines = new LineCounter();
-  const documents = parseAllDocuments(text, {
-    lineCounter: lines,
-    uniqueKeys: true,
-    merge: true,
-    keepSourceTokens: false,
-  });
-  const [document, second] = Array.isArray(documents) ? documents : [];
+  const [document, second] = parseKubernetesYaml(text, lines);
   if (document === undefined) {
     return { text, objects: [] };
   }

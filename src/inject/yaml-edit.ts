@@ -1,32 +1,45 @@
 /** Changes of one YAML document that keep its comments and the order of its fields. */
-import { type Document, isAlias, isCollection, isPair, isScalar, isSeq, visit } from "yaml";
+import {
+  type Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  type Pair,
+  visit,
+  type YAMLMap,
+} from "yaml";
 import type { Operation, Path } from "./patch.ts";
 
 /** Aliases that a document may expand to: guards against bombs of nested aliases. */
 const mostAliases = 100;
 
-function hasMergeKeys(document: Document): boolean {
-  let found = false;
-  visit(document, {
-    Pair: (_key, pair) => {
-      found ||= isScalar(pair.key) && pair.key.value === "<<";
-      return found ? visit.BREAK : undefined;
-    },
-  });
-  return found;
+function isMerge({ key }: Pair): boolean {
+  return isScalar(key) && typeof key.value === "symbol";
 }
 
-/**
- * A change of one place must not change another that refers to it, so references are written out. Merge keys are too,
- * and then the document loses its comments.
- */
-function writeOutReferences(document: Document): void {
-  if (hasMergeKeys(document)) {
-    document.contents = document.createNode(document.toJS({ maxAliasCount: mostAliases }), {
-      aliasDuplicateObjects: false,
-    });
+/** What is merged instead of the merge keys; what stands in the map itself counts, and then what is merged first. */
+function writeOutMerges(map: YAMLMap): void {
+  if (!map.items.some(isMerge)) {
     return;
   }
+  const keys = new Set(map.items.map(({ key }) => String(key)));
+  map.items = map.items.flatMap((pair) => {
+    if (!isMerge(pair)) {
+      return [pair];
+    }
+    const sources = isSeq(pair.value) ? pair.value.items : [pair.value];
+    return sources.filter(isMap).flatMap((source) => {
+      writeOutMerges(source);
+      return source.items.filter(({ key }) => !keys.has(String(key)) && keys.add(String(key)));
+    });
+  });
+}
+
+/** A change of one place must not change another that refers to it, so references are written out. */
+function writeOutReferences(document: Document): void {
   // throws when there are too many
   document.toJS({ maxAliasCount: mostAliases });
   visit(document, {
@@ -41,10 +54,16 @@ function writeOutReferences(document: Document): void {
   });
 }
 
-/** What is changed, and what that is in, as blocks: a line with everything in braces can be read by nobody. */
+/**
+ * What is changed, and what that is in, as blocks without merge keys: a line with everything in braces can be read by nobody, and
+ * what is merged cannot be changed.
+ */
 function unfold(document: Document, path: Path): void {
   for (let depth = 0; depth <= path.length; depth++) {
     const node = document.getIn(path.slice(0, depth), true);
+    if (isMap(node)) {
+      writeOutMerges(node);
+    }
     if (isCollection(node)) {
       node.flow = false;
     }
