@@ -129,6 +129,7 @@ test("the objects of a release", () => {
   }
   const kind = { version: "apps/v1", name: "deployments", kind: "Deployment", namespaced: true };
   assert.equal(pathOf(kind, "m", "c"), "/apis/apps/v1/namespaces/m/deployments/c");
+  assert.equal(pathOf(kind), "/apis/apps/v1/deployments");
   assert.equal(pathOf({ ...kind, version: "v1", name: "nodes", namespaced: false }, "m"), "/api/v1/nodes");
 });
 
@@ -161,17 +162,24 @@ test("what is left to do after a removal", () => {
   ]);
   const labels = { "injector.nsm.nginx.com/auto-inject": "enabled" };
   const namespaces = [objectSchema.parse({ metadata: { name: "shop", labels } })];
-  const text = remainsText({ pods, namespaces, namespace: "m", claims: ["spire-server-0"] });
+  const text = remainsText({
+    pods,
+    namespaces,
+    namespace: "m",
+    claims: ["spire-server-0"],
+    credentials: ["shop"],
+  });
   for (const expected of [
     "kubectl label namespace shop injector.nsm.nginx.com/auto-inject-",
     "rollout restart deployment web",
     "kubectl delete crd trafficsplits.split.smi-spec.io",
     "kubectl -n m delete pvc spire-server-0",
+    "kubectl -n shop delete secret nginx-mesh-registry-key",
     "The namespace m was not made by this tool",
   ]) {
     assert.ok(text.includes(expected), expected);
   }
-  const bare = remainsText({ pods: [], namespaces: [], namespace: undefined, claims: [] });
+  const bare = remainsText({ pods: [], namespaces: [], namespace: undefined, claims: [], credentials: [] });
   assert.match(bare, /^The kinds of the mesh[^\n]*\n[^\n]*\n$/);
 });
 

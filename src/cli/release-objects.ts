@@ -21,8 +21,29 @@ export interface Resource {
 
 export interface ReleaseObject {
   readonly resource: Resource;
+  /** Empty for what is in none. */
+  readonly namespace: string;
   readonly name: string;
 }
+
+/**
+ * Groups of the API that the chart has objects in; "" is that of pods. Those of others are not asked, so that a
+ * broken kind of somebody else stands in no way.
+ */
+export const chartGroups: readonly string[] = [
+  "",
+  "admissionregistration.k8s.io",
+  "apiregistration.k8s.io",
+  "apps",
+  "networking.k8s.io",
+  "nsm.nginx.com",
+  "policy",
+  "rbac.authorization.k8s.io",
+  "scheduling.k8s.io",
+  "security.openshift.io",
+  "spire.spiffe.io",
+  "storage.k8s.io",
+];
 
 const resourceList = z.object({
   resources: z.array(
@@ -48,31 +69,23 @@ function rank({ resource }: ReleaseObject): number {
   return place === -1 ? order.length : place;
 }
 
-export function pathOf(resource: Resource, namespace: string, name = ""): string {
+/** Of one object; without a name, of all of its kind; without a namespace, in all of them. */
+export function pathOf(resource: Resource, namespace = "", name = ""): string {
   const root = resource.version.includes("/") ? `/apis/${resource.version}` : `/api/${resource.version}`;
-  const scope = resource.namespaced ? `/namespaces/${namespace}` : "";
+  const scope = resource.namespaced && namespace !== "" ? `/namespaces/${namespace}` : "";
   return `${root}${scope}/${resource.name}${name === "" ? "" : `/${name}`}`;
-}
-
-/** Events come and go by themselves; what only shows other objects has nothing of its own. */
-function isOwn(resource: Resource): boolean {
-  return resource.name !== "events" && !resource.version.startsWith("metrics.");
 }
 
 async function resourcesOf(client: KubeClient, version: string): Promise<readonly Resource[]> {
   const path = version.includes("/") ? `/apis/${version}` : `/api/${version}`;
-  try {
-    const { resources } = objectOf(resourceList, await client.json({ path }), version);
-    return resources
+  const { resources } = objectOf(resourceList, await client.json({ path }), version);
+  return (
+    resources
       .filter(({ name, verbs }) => !name.includes("/") && verbs.includes("list") && verbs.includes("delete"))
-      .map(({ name, kind, namespaced }) => ({ version, name, kind, namespaced }));
-  } catch (error) {
-    // an extension of the API whose server is away, as the mesh's own may be, has no objects to delete
-    if (error instanceof KubeError) {
-      return [];
-    }
-    throw error;
-  }
+      // events come and go by themselves
+      .filter(({ name }) => name !== "events")
+      .map(({ name, kind, namespaced }) => ({ version, name, kind, namespaced }))
+  );
 }
 
 /** Whether an object is of a release, and may be deleted with it. Pure. */
@@ -85,39 +98,65 @@ export function belongsTo({ metadata }: AnyObject, release: Release): boolean {
   );
 }
 
+/** In all namespaces: roles for other programs' objects are where these are, in kube-system or with cert-manager. */
 async function objectsOf(
   client: KubeClient,
   resource: Resource,
   release: Release,
 ): Promise<readonly ReleaseObject[]> {
   const selector = encodeURIComponent("app.kubernetes.io/managed-by=Helm");
-  const path = `${pathOf(resource, release.namespace)}?labelSelector=${selector}`;
+  const path = `${pathOf(resource)}?labelSelector=${selector}`;
   const accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;q=0.9";
-  try {
-    const items = itemsOf(objectSchema, await client.json({ path, accept }), resource.name);
-    return items
-      .filter((item) => belongsTo(item, release))
-      .map(({ metadata }) => ({ resource, name: metadata.name }));
-  } catch (error) {
-    if (error instanceof KubeError && error.code !== 401) {
-      return [];
-    }
-    throw error;
-  }
+  const items = itemsOf(objectSchema, await client.json({ path, accept }), resource.name);
+  return items
+    .filter((item) => belongsTo(item, release))
+    .map(({ metadata }) => ({ resource, namespace: metadata.namespace, name: metadata.name }));
 }
 
-/** In the order in which they should go. Throws CommandError. */
+/** A kind that went away meanwhile, or that cannot be listed at all, has no objects. All other answers say nothing about them. */
+function isNone(error: unknown): boolean {
+  return error instanceof KubeError && (error.code === 404 || error.code === 405);
+}
+
+/** All that could be asked. Throws CommandError that names every question without an answer. */
+async function askedEach<T, R>(
+  items: readonly T[],
+  ask: (item: T) => Promise<readonly R[]>,
+): Promise<readonly R[]> {
+  const failures: string[] = [];
+  const answers = await Promise.all(
+    items.map(async (item) => {
+      try {
+        return await ask(item);
+      } catch (error) {
+        if (!(error instanceof CommandError)) {
+          throw error;
+        }
+        if (!isNone(error)) {
+          failures.push(`  ${error.message}`);
+        }
+        return [];
+      }
+    }),
+  );
+  if (failures.length > 0) {
+    const each = [...new Set(failures)].sort().join("\n");
+    throw new CommandError(`not all objects of the mesh can be found, so none is deleted:\n${each}`);
+  }
+  return answers.flat();
+}
+
+/** In the order in which they should go. Throws CommandError, also when a single kind cannot be listed. */
 export async function releaseObjects(
   client: KubeClient,
   release: Release,
 ): Promise<readonly ReleaseObject[]> {
   const { groups } = objectOf(groupList, await client.json({ path: "/apis" }), "the groups of the API");
-  const versions = ["v1", ...groups.map(({ preferredVersion }) => preferredVersion.groupVersion)];
-  const resources = (await Promise.all(versions.map((version) => resourcesOf(client, version))))
-    .flat()
-    .filter(isOwn);
-  const found = await Promise.all(resources.map((resource) => objectsOf(client, resource, release)));
-  return found.flat().sort((a, b) => rank(a) - rank(b));
+  const ours = groups.filter(({ name }) => chartGroups.includes(name));
+  const versions = ["v1", ...ours.map(({ preferredVersion }) => preferredVersion.groupVersion)];
+  const resources = await askedEach(versions, (version) => resourcesOf(client, version));
+  const found = await askedEach(resources, (resource) => objectsOf(client, resource, release));
+  return found.toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** Whether it was there. Throws CommandError when it is refused. */
@@ -138,15 +177,11 @@ export async function deleteIfThere(client: KubeClient, path: string): Promise<b
 }
 
 /** Deletes all of them, also when some are refused. Throws CommandError that names what is left. */
-export async function deleteObjects(
-  client: KubeClient,
-  release: Release,
-  objects: readonly ReleaseObject[],
-): Promise<void> {
+export async function deleteObjects(client: KubeClient, objects: readonly ReleaseObject[]): Promise<void> {
   const failures: string[] = [];
-  for (const { resource, name } of objects) {
+  for (const { resource, namespace, name } of objects) {
     try {
-      await deleteIfThere(client, pathOf(resource, release.namespace, name));
+      await deleteIfThere(client, pathOf(resource, namespace, name));
     } catch (error) {
       if (!(error instanceof KubeError)) {
         throw error;

@@ -36,7 +36,7 @@ export async function findRelease(client: KubeClient, namespace: string): Promis
 
 /** Deletes the objects, and the record of the release last: a removal that is interrupted can be taken up again. */
 export async function removeRelease(client: KubeClient, found: FoundRelease): Promise<void> {
-  await deleteObjects(client, found.release, found.objects);
+  await deleteObjects(client, found.objects);
   for (const path of [...madeAtRunTime(found.release.namespace), ...found.records]) {
     await deleteIfThere(client, path);
   }

@@ -35,7 +35,7 @@ export interface ReleaseRecord {
 }
 
 /** Only metadata: the records themselves hold the values, and so secrets. */
-const metadataOnly = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+export const metadataOnly = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 
 /** The newest first. Throws CommandError. */
 export async function releaseRecords(

@@ -1,4 +1,5 @@
 /** What is left to do after the control plane is gone. Pure. */
+import { pullSecretName } from "../controller/kubernetes/pull-secrets.ts";
 import type { AnyObject, Pod } from "./kube-objects.ts";
 
 const kinds = ["deployment", "statefulset", "daemonset"] as const;
@@ -29,9 +30,11 @@ export interface Remains {
   readonly namespace: string | undefined;
   /** Volume claims of the mesh's namespace that stay. */
   readonly claims: readonly string[];
+  /** Namespaces of applications that have a copy of the registry's credentials. */
+  readonly credentials: readonly string[];
 }
 
-export function remainsText({ pods, namespaces, namespace, claims }: Remains): string {
+export function remainsText({ pods, namespaces, namespace, claims, credentials }: Remains): string {
   const restarts = restartsOf(pods);
   const sections = [
     restarts.length === 0
@@ -40,6 +43,9 @@ export function remainsText({ pods, namespaces, namespace, claims }: Remains): s
     restarts.length === 0 && labelledNamespaces(namespaces).length > 0
       ? `Namespaces are still labelled:\n${indent(labelledNamespaces(namespaces))}`
       : "",
+    credentials.length === 0
+      ? ""
+      : `The registry's credentials are kept where pods with a sidecar are pulled with them. To delete them when no pod has one:\n${indent(credentials.map((name) => `kubectl -n ${name} delete secret ${pullSecretName}`))}`,
     `The kinds of the mesh and the objects of these kinds are kept. To delete them all:\n${indent([
       "kubectl delete crd trafficsplits.split.smi-spec.io traffictargets.access.smi-spec.io httproutegroups.specs.smi-spec.io tcproutes.specs.smi-spec.io ratelimits.specs.smi.nginx.com circuitbreakers.specs.smi.nginx.com meshconfigs.nsm.nginx.com meshconfigclasses.nsm.nginx.com",
     ])}`,

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { Command, Option } from "commander";
 
+import { pullSecretName } from "../controller/kubernetes/pull-secrets.ts";
 import { injectedPods } from "./cluster-status.ts";
 import { confirm } from "./confirm.ts";
 import { connectCluster } from "./connect-cluster.ts";
@@ -14,6 +15,7 @@ import { jsonIfThere, type KubeClient, withTimeout } from "./kube-client.ts";
 import { itemsOf, objectOf, objectSchema, podSchema } from "./kube-objects.ts";
 import type { Output } from "./program.ts";
 import { withNotice } from "./progress.ts";
+import { metadataOnly } from "./release.ts";
 import { deleteIfThere } from "./release-objects.ts";
 import { findRelease, removeRelease } from "./release-removal.ts";
 import { remainsText } from "./remove-text.ts";
@@ -64,6 +66,17 @@ async function claimsOf(client: KubeClient, namespace: string): Promise<readonly
   return claims.map(({ metadata }) => metadata.name).filter((name) => name.includes("spire-server"));
 }
 
+/** Namespaces that the controller has given the registry's credentials. */
+async function credentialsOf(client: KubeClient): Promise<readonly string[]> {
+  const selectors = new URLSearchParams({
+    labelSelector: "app.kubernetes.io/managed-by=nginx-mesh-controller",
+    fieldSelector: `metadata.name=${pullSecretName}`,
+  });
+  const path = `/api/v1/secrets?${selectors}`;
+  const secrets = itemsOf(objectSchema, await client.json({ path, accept: metadataOnly }), "Secrets");
+  return secrets.map(({ metadata }) => metadata.namespace).sort();
+}
+
 async function remove(command: Command, yes: boolean, output: Output): Promise<void> {
   const reached = await connectCluster(globalOptions(command), output);
   const namespace = await meshNamespaceOf(command, reached);
@@ -90,7 +103,10 @@ async function remove(command: Command, yes: boolean, output: Output): Promise<v
   const namespaces = itemsOf(objectSchema, await later.json({ path: "/api/v1/namespaces" }), "namespaces");
   const gone = await removeNamespace(later, namespace);
   const claims = gone ? [] : await claimsOf(later, namespace);
-  output.print(remainsText({ pods, namespaces, namespace: gone ? undefined : namespace, claims }));
+  const credentials = await credentialsOf(later);
+  output.print(
+    remainsText({ pods, namespaces, namespace: gone ? undefined : namespace, claims, credentials }),
+  );
 }
 
 export function removeCommand(output: Output): Command {

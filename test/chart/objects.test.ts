@@ -13,6 +13,7 @@ import {
   serviceCidrs,
 } from "../../src/cluster/kubernetes/resources.ts";
 import { customResourceDefinitions } from "../../src/api/crds.ts";
+import { chartGroups } from "../../src/cli/release-objects.ts";
 import { cases } from "./cases.ts";
 import { chart } from "./programs.ts";
 import { containersOf, find, objectsOf, podsOf, render, type Rendered } from "./render.ts";
@@ -152,6 +153,14 @@ for (const [name, objects] of all) {
         `${object.kind} ${object.metadata.name}`,
       );
     }
+  });
+
+  test(`${name}: nginx-meshctl looks for every kind when it removes the mesh`, () => {
+    const groups = objects.map(({ apiVersion }) => apiVersion.split("/").at(-2) ?? "");
+    assert.deepEqual(
+      groups.filter((group) => !chartGroups.includes(group)),
+      [],
+    );
   });
 
   test(`${name}: what is secret is in Secrets alone`, () => {

@@ -4,6 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { chartGroups } from "../../src/cli/release-objects.ts";
 import { helms } from "../chart/programs.ts";
 import { type KubeApi, startKubeApi } from "../fixtures/kube-api-server.ts";
 import { runMeshctl, type Ended } from "./meshctl.ts";
@@ -12,6 +14,21 @@ const folder = mkdtempSync(join(tmpdir(), "meshctl-api-"));
 const records = "/api/v1/namespaces/nginx-mesh/secrets?labelSelector=owner%3Dhelm";
 const settings = "/apis/nsm.nginx.com/v1alpha2/namespaces/nginx-mesh/meshconfigs/nginx-mesh-config";
 const hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const controller = "/apis/apps/v1/namespaces/nginx-mesh/deployments/nginx-mesh-controller";
+const roleBindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings";
+const clusterRoles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+const clusterRoleBindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
+/** As the controller makes it in namespaces of applications. */
+const credentials = {
+  apiVersion: "v1",
+  kind: "Secret",
+  metadata: {
+    name: "nginx-mesh-registry-key",
+    labels: { "app.kubernetes.io/managed-by": "nginx-mesh-controller" },
+  },
+};
+/** Token of an account that is given what a test says. */
+const nobody = "token-of-mesh-a-nobody";
 
 let api: KubeApi;
 let kubeconfig: string;
@@ -84,20 +101,26 @@ test("deploy without helm, and with one that is too old", async () => {
   );
 });
 
-test("a user who may not: which verb on which resource", async () => {
+/** A kubeconfig with another token. */
+function kubeconfigWith(token: string): string {
   const config = JSON.parse(readFileSync(kubeconfig, "utf8")) as { users: [{ user: { token: string } }] };
-  config.users[0].user.token = "token-of-mesh-a-nobody";
-  const file = join(folder, "nobody");
+  config.users[0].user.token = token;
+  const file = join(folder, token);
   writeFileSync(file, JSON.stringify(config));
-  const { status, stderr } = await meshctl(["status", "-k", file, "-n", "nginx-mesh"]);
+  return file;
+}
+
+test("a user who may not: which verb on which resource", async () => {
+  const { status, stderr } = await meshctl(["status", "-k", kubeconfigWith(nobody), "-n", "nginx-mesh"]);
   assert.equal(status, 2);
   assert.match(
     stderr,
     /does not allow this user to get deployments\.apps "nginx-mesh-controller" in namespace nginx-mesh/,
   );
-  config.users[0].user.token = "wrong";
-  writeFileSync(file, JSON.stringify(config));
-  assert.match((await meshctl(["status", "-k", file])).stderr, /does not accept the credentials/);
+  assert.match(
+    (await meshctl(["status", "-k", kubeconfigWith("wrong")])).stderr,
+    /does not accept the credentials/,
+  );
 });
 
 for (const [name, helm] of Object.entries(helms)) {
@@ -128,10 +151,10 @@ for (const [name, helm] of Object.entries(helms)) {
       metadata: { labels },
     });
     // and some of what it had made is missing
-    await discard("/apis/apps/v1/namespaces/nginx-mesh/deployments/nginx-mesh-controller");
+    await discard(controller);
     const printed = await deploy(helm);
     assert.match(printed, /an interrupted deployment is taken up again \(pending-upgrade\)/);
-    await read("/apis/apps/v1/namespaces/nginx-mesh/deployments/nginx-mesh-controller");
+    await read(controller);
     const { spec } = await read(settings);
     assert.equal(spec.mtls.mode, "strict");
   });
@@ -179,17 +202,34 @@ for (const [name, helm] of Object.entries(helms)) {
     assert.equal((await read(settings))["spec"].mtls.mode, "strict");
   });
 
+  test(`${name}: remove by a user who may not list a kind deletes nothing, and says which`, async () => {
+    await allowNobody(chartGroups.filter((group) => group !== "admissionregistration.k8s.io"));
+    const { status, stderr } = await meshctl(["remove", "-y", "-k", kubeconfigWith(nobody)]);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /not all objects of the mesh can be found, so none is deleted:/);
+    assert.match(stderr, /list mutatingwebhookconfigurations\.admissionregistration\.k8s\.io/);
+    await read(controller);
+    assert.notDeepEqual(await list(records), []);
+    await discard(`${clusterRoles}/nobody`);
+    await discard(`${clusterRoleBindings}/nobody`);
+  });
+
   test(`${name}: remove of a mesh whose record is lost, twice`, async () => {
     for (const { metadata } of await list(records)) {
       await discard(`/api/v1/namespaces/nginx-mesh/secrets/${metadata.name}`);
     }
-    await discard("/apis/apps/v1/namespaces/nginx-mesh/deployments/nginx-mesh-controller");
+    await discard(controller);
+    await read(`${roleBindings}/nginx-mesh-controller-authentication`);
+    await change("POST", "/api/v1/namespaces/default/secrets", credentials);
     const removed = await meshctl(["remove", "-y"]);
     assert.equal(removed.status, 0, removed.stderr);
+    await assert.rejects(read(`${roleBindings}/nginx-mesh-controller-authentication`), /not found/);
+    assert.match(removed.stdout, /kubectl -n default delete secret nginx-mesh-registry-key/);
+    await discard("/api/v1/namespaces/default/secrets/nginx-mesh-registry-key");
     assert.match(removed.stdout, /removed \d\d objects of the mesh/);
     assert.match(removed.stdout, /kubectl delete crd trafficsplits/);
     assert.deepEqual(await list(hooks), []);
-    const roles = await list("/apis/rbac.authorization.k8s.io/v1/clusterroles");
+    const roles = await list(clusterRoles);
     assert.deepEqual(
       roles.filter((role) => role.metadata.name.startsWith("nginx-mesh")),
       [],
@@ -200,6 +240,21 @@ for (const [name, helm] of Object.entries(helms)) {
     const again = await meshctl(["remove", "-y"]);
     assert.match(again.stderr, /there is nothing of a mesh/);
   });
+}
+
+/** Gives the account all rights in these groups; they count a moment later. */
+async function allowNobody(apiGroups: readonly string[]): Promise<void> {
+  const metadata = { name: "nobody" };
+  await change("POST", clusterRoles, { metadata, rules: [{ apiGroups, resources: ["*"], verbs: ["*"] }] });
+  await change("POST", clusterRoleBindings, {
+    metadata,
+    roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "nobody" },
+    subjects: [{ kind: "ServiceAccount", namespace: "mesh-a", name: "nobody" }],
+  });
+  const account = "system:serviceaccount:mesh-a:nobody";
+  while (!(await api.may(account, "list", "secrets", { group: "", namespace: "" }))) {
+    await sleep(50);
+  }
 }
 
 /** What the controller manager does when the last object of a namespace is gone; there is none here. */
