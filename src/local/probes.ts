@@ -118,17 +118,17 @@ export interface FollowedProbe {
   stop(): void;
 }
 
-/** Runs a probe at its period until stopped, and tells when what it says changes. */
+/** Runs a probe until stopped, and tells when what it says changes. */
 export function followProbe(probe: Probe, target: ProbeTarget, onChange: () => void): FollowedProbe {
   const settings = probeSettings(probe);
   let counts: ProbeCounts = noCounts;
-  let everPassed = false;
   let runs = 0;
   let reason = "";
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
 
   const once = async (): Promise<void> => {
+    const began = performance.now();
     const result = await runProbe(probe, target);
     if (stopped) {
       return;
@@ -137,9 +137,8 @@ export function followProbe(probe: Probe, target: ProbeTarget, onChange: () => v
     const changed = reason !== result;
     reason = result;
     runs += 1;
-    counts = count(counts, result === "", settings);
-    everPassed ||= counts.passed === true;
-    timer = setTimeout(() => void once(), pauseAfter(everPassed, runs, settings));
+    counts = count(counts, result === "", began, settings);
+    timer = setTimeout(() => void once(), pauseAfter(counts, runs, performance.now(), settings));
     if (counts.passed !== before || changed) {
       onChange();
     }
