@@ -17,6 +17,8 @@ export const objectName = z
   .string()
   .max(253)
   .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, "must be a DNS-1123 subdomain");
+/** As `objectName`; empty: the default one. */
+export const optionalName = z.union([z.literal(""), objectName]);
 /** DNS-1123 label. */
 export const labelName = z
   .string()

@@ -68,6 +68,12 @@ const wrong: readonly [string, unknown, string][] = [
     "Deployment shop/web: spec.template.spec.containers[0].comand: unknown field: check its spelling and indentation",
   ],
   ["metadata.name", "Web", "Deployment shop/Web: metadata.name: must be a DNS-1123 subdomain"],
+  [
+    "spec.template.spec.serviceAccountName",
+    "Web",
+    "Deployment shop/web: spec.template.spec.serviceAccountName: must be a DNS-1123 subdomain",
+  ],
+  ["spec.template.spec.serviceAccount", "my_sa", /spec\.serviceAccount: must be a DNS-1123 subdomain/],
   ["spec.template.spec.containers", [], /containers: Too small/],
   ["metadata.labels", { a: 1 }, "Deployment shop/web: metadata.labels.a: expected string, received number"],
 ] as unknown as readonly [string, unknown, string][];

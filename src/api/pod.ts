@@ -1,6 +1,6 @@
 /** Pods and their templates (Kubernetes API, core/v1). */
 import * as z from "zod";
-import { labelSelector, metadata, port, portName, templateMetadata, unused } from "./fields.ts";
+import { labelSelector, metadata, optionalName, port, portName, templateMetadata, unused } from "./fields.ts";
 
 const intOrName = z.union([port, portName]);
 
@@ -88,8 +88,8 @@ export type Container = z.infer<typeof container>;
 export const podSpec = z.strictObject({
   containers: z.array(container).min(1),
   initContainers: z.array(container).optional(),
-  serviceAccountName: z.string().optional(),
-  serviceAccount: z.string().optional(),
+  serviceAccountName: optionalName.optional(),
+  serviceAccount: optionalName.optional(),
   terminationGracePeriodSeconds: z.int().min(0).optional(),
   restartPolicy: z.enum(["Always", "OnFailure", "Never"]).optional(),
   hostNetwork: z.boolean().optional(),

@@ -2,7 +2,7 @@
 
 import { strict as assert } from "node:assert";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { connect as connectTls } from "node:tls";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import { directGetPrefix, inboxPrefix, keySubjectPrefix } from "../wire/keys.ts"
 import { type Authority, openAuthority } from "./authority.ts";
 import { certificatesToPem, privateKeyToPem } from "./der.ts";
 import { natsConnectionOptions } from "./nats-client.ts";
-import { keepNatsServerFiles, type NatsServerFiles } from "./nats-server-files.ts";
+import { keepNatsServerFiles, natsFileSet, type NatsServerFiles } from "./nats-server-files.ts";
 import type { WorkloadIdentity } from "./workload-client.ts";
 
 const trustDomain = "example.org";
@@ -177,6 +177,44 @@ test("nothing is written and nobody is told when nothing changed", async () => {
   await own.setServiceAccounts([web]);
   assert.equal(told, 1);
   await own.close();
+});
+
+test("an account with a name that none can have is left out and told, the others are in force", async () => {
+  const told: string[] = [];
+  const own = await keepNatsServerFiles({
+    directory: join(directory, "unusable"),
+    authority,
+    svidTtlSeconds: 600,
+    server: { listenHost: "127.0.0.1", port, storeDirectory: join(directory, "store") },
+    serviceAccounts: [],
+    onChanged: () => undefined,
+    onError: (error) => void told.push(error.message),
+  });
+  await own.setServiceAccounts([{ namespace: "shop", name: "my_sa" }, web]);
+  const configuration = await readFile(own.configurationFile, "utf8");
+  assert.match(configuration, /ns\/shop\/sa\/web"/);
+  assert.doesNotMatch(configuration, /my_sa/);
+  assert.deepEqual(told, ['"my_sa" is not the name of a Kubernetes namespace or service account']);
+  await own.close();
+});
+
+test("no file is replaced for a configuration that cannot be written, and what a failed write did is told later", async () => {
+  const folder = join(directory, "failing");
+  await mkdir(folder);
+  const set = natsFileSet({
+    directory: folder,
+    server: { trustDomain, listenHost: "127.0.0.1", port, storeDirectory: join(directory, "store") },
+  });
+  const svid = await identity({ namespace: "nginx-mesh", name: "nats" });
+  await assert.rejects(set.write(svid, [{ namespace: "shop", name: "my_sa" }]), /my_sa/);
+  assert.deepEqual(await readdir(folder), []);
+  await set.write(svid, [web]);
+  assert.equal(await set.write(svid, [web]), false);
+  await mkdir(join(folder, "nats-server.conf.new"));
+  const renewed = await identity({ namespace: "nginx-mesh", name: "nats" });
+  await assert.rejects(set.write(renewed, []), /nats-server\.conf/);
+  await rm(join(folder, "nats-server.conf.new"), { recursive: true });
+  assert.equal(await set.write(renewed, [web]), true, "the certificate of the write that failed");
 });
 
 test("the server presents a new certificate before half of the old one's life has passed, without losing a client", async () => {

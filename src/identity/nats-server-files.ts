@@ -5,7 +5,12 @@ import { join } from "node:path";
 import { controlPlaneNamespace, natsServiceAccount, spiffeId } from "../wire/sidecar.ts";
 import type { Authority } from "./authority.ts";
 import { certificatesToPem, privateKeyToPem } from "./der.ts";
-import { natsServerConfiguration, type NatsServerSettings, type ServiceAccount } from "./nats-server.ts";
+import {
+  accountError,
+  natsServerConfiguration,
+  type NatsServerSettings,
+  type ServiceAccount,
+} from "./nats-server.ts";
 import { createSvidSource } from "./svid-source.ts";
 import type { WorkloadIdentity } from "./workload-client.ts";
 
@@ -18,7 +23,7 @@ export interface NatsFileSetOptions {
 export interface NatsFileSet {
   /** What to start the server with: `nats-server -c <configurationFile>`. */
   readonly configurationFile: string;
-  /** Whether any file has changed. Files are replaced as a whole, so that the server finds a usable set at any time. */
+  /** Whether any file has changed since the last call that did not reject. Files are replaced as a whole, so that the server finds a usable set at any time. */
   write(
     identity: Pick<WorkloadIdentity, "certificates" | "key" | "bundle">,
     serviceAccounts: readonly ServiceAccount[],
@@ -31,9 +36,6 @@ export function natsFileSet(options: NatsFileSetOptions): NatsFileSet {
     configurationFile: files.path("nats-server.conf"),
     async write({ certificates, key, bundle }, serviceAccounts) {
       const chain = certificatesToPem(certificates);
-      // Key and certificate in one file, so that a server that starts at any time finds a pair.
-      const pair = await files.replace("server.pem", chain + privateKeyToPem(key.reveal()));
-      const authorities = await files.replace("bundle.pem", certificatesToPem(bundle));
       const configuration = natsServerConfiguration({
         ...options.server,
         certFile: files.path("server.pem"),
@@ -41,7 +43,11 @@ export function natsFileSet(options: NatsFileSetOptions): NatsFileSet {
         caFile: files.path("bundle.pem"),
         serviceAccounts,
       });
-      return (await files.replace("nats-server.conf", configuration)) || pair || authorities;
+      // Key and certificate in one file, so that a server that starts at any time finds a pair.
+      await files.replace("server.pem", chain + privateKeyToPem(key.reveal()));
+      await files.replace("bundle.pem", certificatesToPem(bundle));
+      await files.replace("nats-server.conf", configuration);
+      return files.takeChanged();
     },
   };
 }
@@ -58,7 +64,7 @@ export interface NatsServerFilesOptions {
   readonly serviceAccounts: readonly ServiceAccount[];
   /** Called when the files have changed after the first time: send the server a SIGHUP. */
   readonly onChanged: () => void;
-  /** Called when a change cannot be written. Default: a process warning. */
+  /** Called when a change cannot be written, and for a service account that is left out. Default: a process warning. */
   readonly onError?: (error: Error) => void;
 }
 
@@ -78,7 +84,16 @@ export async function keepNatsServerFiles(options: NatsServerFilesOptions): Prom
     directory,
     server: { ...options.server, trustDomain: authority.trustDomain },
   });
-  let serviceAccounts = options.serviceAccounts;
+  /** The others in force: a name that none can have is its own pods' trouble. */
+  const usable = (accounts: readonly ServiceAccount[]): readonly ServiceAccount[] =>
+    accounts.filter((account) => {
+      const error = accountError(account);
+      if (error !== undefined) {
+        onError(error);
+      }
+      return error === undefined;
+    });
+  let serviceAccounts = usable(options.serviceAccounts);
   let queue: Promise<unknown> = Promise.resolve();
 
   const write = async (): Promise<boolean> => {
@@ -106,7 +121,7 @@ export async function keepNatsServerFiles(options: NatsServerFilesOptions): Prom
   return {
     configurationFile: files.configurationFile,
     setServiceAccounts: (accounts) => {
-      serviceAccounts = accounts;
+      serviceAccounts = usable(accounts);
       return update();
     },
     close: async () => {
@@ -121,6 +136,7 @@ export async function keepNatsServerFiles(options: NatsServerFilesOptions): Prom
 class FileSet {
   readonly #directory: string;
   readonly #written = new Map<string, string>();
+  #changed = false;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -130,14 +146,21 @@ class FileSet {
     return join(this.#directory, name);
   }
 
-  async replace(name: string, content: string): Promise<boolean> {
+  async replace(name: string, content: string): Promise<void> {
     if (this.#written.get(name) === content) {
-      return false;
+      return;
     }
     const temporary = this.path(`${name}.new`);
     await writeFile(temporary, content, { mode: 0o600 });
     await rename(temporary, this.path(name));
     this.#written.set(name, content);
-    return true;
+    this.#changed = true;
+  }
+
+  /** Whether a file has been replaced since this was asked. */
+  takeChanged(): boolean {
+    const changed = this.#changed;
+    this.#changed = false;
+    return changed;
   }
 }

@@ -75,7 +75,10 @@ const limits = {
 export function natsServerConfiguration(settings: NatsServerSettings): string {
   parseTrustDomain(settings.trustDomain);
   const namespace = settings.namespace ?? controlPlaneNamespace;
-  checkName(namespace, namespacePattern);
+  const error = nameError(namespace, namespacePattern);
+  if (error !== undefined) {
+    throw error;
+  }
   const configuration = {
     server_name: "nginx-mesh",
     host: settings.listenHost,
@@ -143,8 +146,10 @@ function sidecars(trustDomain: string, serviceAccounts: readonly ServiceAccount[
 
 function sidecar(trustDomain: string, account: ServiceAccount): { user: string; permissions: object } {
   const { namespace, name } = account;
-  checkName(namespace, namespacePattern);
-  checkName(name, /^[a-z0-9.-]+$/);
+  const error = accountError(account);
+  if (error !== undefined) {
+    throw error;
+  }
   return {
     user: user(trustDomain, account),
     permissions: {
@@ -184,10 +189,15 @@ function user(trustDomain: string, account: ServiceAccount): string {
 }
 
 /** A dot, a star or an angle bracket in a name would give its holder the subjects of others. */
-function checkName(name: string, pattern: RegExp): void {
-  if (!pattern.test(name)) {
-    throw new NatsConfigurationError(
-      `${JSON.stringify(name)} is not the name of a Kubernetes namespace or service account`,
-    );
-  }
+function nameError(name: string, pattern: RegExp): NatsConfigurationError | undefined {
+  return pattern.test(name)
+    ? undefined
+    : new NatsConfigurationError(
+        `${JSON.stringify(name)} is not the name of a Kubernetes namespace or service account`,
+      );
+}
+
+/** Why the configuration cannot be written with this account; undefined: it can. */
+export function accountError({ namespace, name }: ServiceAccount): NatsConfigurationError | undefined {
+  return nameError(namespace, namespacePattern) ?? nameError(name, /^[a-z0-9.-]+$/);
 }

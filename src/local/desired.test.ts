@@ -48,6 +48,15 @@ test("names of pods by kind", () => {
   assert.deepEqual(names(workload("Deployment", { replicas: 0 })), []);
 });
 
+test("an empty name of a service account is none", () => {
+  const accountOf = (spec: object): string | undefined =>
+    desiredOf(workload("Deployment", {}, { spec })).groups[0]?.pods[0]?.serviceAccount;
+  assert.equal(accountOf({}), "default");
+  assert.equal(accountOf({ serviceAccountName: "" }), "default");
+  assert.equal(accountOf({ serviceAccountName: "", serviceAccount: "old" }), "old");
+  assert.equal(accountOf({ serviceAccountName: "web", serviceAccount: "" }), "web");
+});
+
 test("who is meshed: the pod's label, then the namespace's, then everyone; the mesh's own namespace never", () => {
   const key = "injector.nsm.nginx.com/auto-inject";
   const namespace = (value: string): object => ({

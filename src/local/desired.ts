@@ -7,6 +7,7 @@ import { identify, namespaceOf, type ObjectOf } from "../api/objects.ts";
 import type { PodSpec } from "../api/pod.ts";
 import type { Problem } from "../api/problem.ts";
 import type { FolderContents } from "../cluster/folder.ts";
+import { serviceAccountOf } from "../model/templates.ts";
 import { controlPlaneNamespace } from "../wire/sidecar.ts";
 import { refusalOf } from "./refusal.ts";
 import { ownerKey } from "./steps.ts";
@@ -155,7 +156,7 @@ function groupOf(owner: Owner, meshed: boolean, folder: string, problems: Proble
     namespace,
     owner: { kind: owner.kind.toLowerCase(), name: owner.metadata.name },
     ...metadata,
-    serviceAccount: spec.serviceAccountName ?? spec.serviceAccount ?? "default",
+    serviceAccount: serviceAccountOf(spec),
     spec,
     restartPolicy: restartPolicyOf(owner, spec),
     meshed,

@@ -96,8 +96,9 @@ export function templatesOf(snapshot: Snapshot): Template[] {
   return [...byOwner.keys()].sort().map((key) => byOwner.get(key)!);
 }
 
+/** An empty name is none (Kubernetes API, core/v1). */
 export function serviceAccountOf(spec: PodSpec): string {
-  return spec.serviceAccountName ?? spec.serviceAccount ?? "default";
+  return [spec.serviceAccountName, spec.serviceAccount].find(Boolean) ?? "default";
 }
 
 /** The number that a target port has in the pods; undefined when no container has a port of that name. */
