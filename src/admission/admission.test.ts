@@ -13,12 +13,6 @@ const servername = "nginx-mesh-webhook.nginx-mesh.svc";
 const store = memoryStore();
 const messages: string[] = [];
 const objects: MeshObject[] = [];
-const labelsOf: Record<string, Record<string, string>> = {
-  meshed: { "injector.nsm.nginx.com/auto-inject": "enabled" },
-  plain: {},
-  "kube-system": { "injector.nsm.nginx.com/auto-inject": "enabled" },
-  "nginx-mesh": { "injector.nsm.nginx.com/auto-inject": "enabled" },
-};
 const agent = new Agent({ keepAlive: true });
 let admission: Admission;
 
@@ -28,7 +22,7 @@ before(async () => {
     port: 0,
     host: "127.0.0.1",
     store,
-    injection: { settings: () => usualSettings, namespaceLabels: (namespace) => labelsOf[namespace] },
+    injection: { settings: () => usualSettings },
     objects: () => objects,
     otherwise: (_request, response) => void response.writeHead(404).end("elsewhere"),
     log: (level, message) => messages.push(`${level}: ${message}`),
@@ -116,11 +110,9 @@ function pod(metadata: object = {}, spec: object = {}): object {
 
 const label = (value: string) => ({ labels: { "injector.nsm.nginx.com/auto-inject": value } });
 const injections: readonly (readonly [string, string, object, "patched" | "as it is" | "denied"])[] = [
-  ["namespace says so", "meshed", pod(), "patched"],
+  ["namespace says so, as the API server asks", "meshed", pod(), "patched"],
   ["namespace says so, pod not", "meshed", pod(label("disabled")), "as it is"],
-  ["pod says so, namespace nothing", "plain", pod(label("enabled")), "patched"],
-  ["nobody says so", "plain", pod(), "as it is"],
-  ["a namespace that is not known yet", "new", pod(), "patched"],
+  ["pod says so", "meshed", pod(label("enabled")), "patched"],
   ["the system", "kube-system", pod(label("enabled")), "as it is"],
   ["the mesh itself", "nginx-mesh", pod(), "as it is"],
   ["a pod that cannot have a sidecar", "meshed", pod({}, { hostNetwork: true }), "denied"],

@@ -95,6 +95,25 @@ test("the old certificate serves until API servers had time to hear of the new a
   keeper.close();
 });
 
+test("something else than the injection that does not take the authority is told once, and holds no new certificate up", async () => {
+  const store = memoryStore();
+  const clock = { now: begin };
+  const keeper = replica(store, clock);
+  await keeper.look();
+  store.reasons = ["the validation is not there"];
+  clock.now += lifeMilliseconds * 0.7;
+  await keeper.look();
+  await keeper.look();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual(keeper.used.at(-1), store.stored);
+  assert.deepEqual([keeper.used.length, store.counts.written], [2, 2]);
+  const errors = keeper.messages.filter((message) => message.startsWith("error"));
+  assert.deepEqual(errors, [
+    "error: cannot look after the webhook certificate: the validation is not there; it is tried again",
+  ]);
+  keeper.close();
+});
+
 test("looks in the meantime do not put the change off", async () => {
   const store = memoryStore();
   const clock = { now: begin };

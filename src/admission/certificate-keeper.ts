@@ -12,8 +12,11 @@ export interface CertificateStore {
   read(): Promise<{ readonly stored: StoredCertificate; readonly version: string } | undefined>;
   /** Creates the Secret (`version` undefined), or replaces the one of that version. False: somebody was quicker. */
   write(stored: StoredCertificate, version: string | undefined): Promise<boolean>;
-  /** Puts the authorities (PEM) into everything that the API server verifies with, where they differ. */
-  publish(authorities: string): Promise<void>;
+  /**
+   * Puts the authorities (PEM) into everything that the API server verifies with, where they differ. Rejects when that
+   * fails for the injection, on which pods depend; else returns why it failed elsewhere.
+   */
+  publish(authorities: string): Promise<readonly string[]>;
 }
 
 export interface KeeperOptions {
@@ -114,6 +117,12 @@ export function keepCertificate(options: KeeperOptions): CertificateKeeper {
       switching = startTimer(settleMilliseconds, () => take(certificate));
     }
   };
+  const complain = (reasons: string): void => {
+    if (reasons !== "" && reasons !== lastError) {
+      log("error", `cannot look after the webhook certificate: ${reasons}; it is tried again`);
+    }
+    lastError = reasons;
+  };
   const once = async (): Promise<void> => {
     try {
       const certificate = await agree(options, now(), inForce);
@@ -121,15 +130,11 @@ export function keepCertificate(options: KeeperOptions): CertificateKeeper {
         // served before the API server hears of it: better an unknown authority for a moment than nobody there
         take(certificate);
       }
-      await options.store.publish(certificate.authorities);
+      const reasons = await options.store.publish(certificate.authorities);
       change(certificate);
-      lastError = "";
+      complain(reasons.join("; "));
     } catch (error) {
-      const message = `cannot look after the webhook certificate: ${(error as Error).message}; it is tried again`;
-      if (message !== lastError) {
-        log("error", message);
-      }
-      lastError = message;
+      complain((error as Error).message);
     }
   };
   const look = async (): Promise<void> => {

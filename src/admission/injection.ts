@@ -10,8 +10,6 @@ type Labels = Readonly<Record<string, string>>;
 
 export interface InjectionWorld {
   readonly settings: () => InjectSettings;
-  /** Undefined: not known yet, as of a namespace that was just made. */
-  readonly namespaceLabels: (namespace: string) => Labels | undefined;
 }
 
 function sentence({ field, message }: PodProblem): string {
@@ -31,10 +29,8 @@ export function decideInjection(request: AdmissionRequest, world: InjectionWorld
     return { allowed: true };
   }
   const settings = world.settings();
-  const labels = labelsOf(object);
-  // the API server asks for those that its selectors find, and may know a namespace before we do
-  const fromNamespace = world.namespaceLabels(namespace) ?? { [annotations.autoInject]: "enabled" };
-  if (!isInjectionAsked(labels, fromNamespace)) {
+  // the API server asks for those that its selectors find, and hears of a namespace's labels before we do
+  if (!isInjectionAsked(labelsOf(object), { [annotations.autoInject]: "enabled" })) {
     return { allowed: true };
   }
   if (namespace === settings.meshNamespace || systemNamespaces.includes(namespace)) {

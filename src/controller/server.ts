@@ -18,10 +18,12 @@ function find(routes: readonly Route[], path: string): Route | undefined {
 
 export function answerRoutes(routes: readonly Route[]): RequestListener {
   return (request, response) => {
-    const url = new URL(request.url ?? "/", "http://localhost");
-    const route = find(routes, url.pathname);
+    const url = URL.parse(request.url ?? "/", "http://localhost");
+    const route = url === null ? undefined : find(routes, url.pathname);
     if (request.method !== "GET") {
       answer(response, 405, { message: "only GET is understood" });
+    } else if (url === null) {
+      answer(response, 400, { message: "the request's target is no URL" });
     } else if (route === undefined) {
       answer(response, 404, { message: `there is no ${url.pathname}` });
     } else {

@@ -30,6 +30,7 @@ const groups = "/apis/specs.smi-spec.io/v1alpha3/namespaces/shop/httproutegroups
 interface Rule {
   readonly apiGroups: readonly string[];
   readonly resources: readonly string[];
+  readonly resourceNames?: readonly string[];
   readonly verbs: readonly string[];
 }
 
@@ -77,9 +78,14 @@ async function withhold(resource: string, verb: string): Promise<void> {
       ];
     });
     await merge(`${rolePath(kind)}/${role.metadata.name}`, { rules });
-    for (const { apiGroups, resources, verbs } of role["rules"] as readonly Rule[]) {
+    for (const { apiGroups, resources, resourceNames, verbs } of role["rules"] as readonly Rule[]) {
       if (resources.includes(resource) && verbs.includes(verb)) {
-        const where = { group: apiGroups[0]!, namespace: kind === "Role" ? namespace : "shop" };
+        const where = {
+          group: apiGroups[0]!,
+          namespace: kind === "Role" ? namespace : "shop",
+          // a right for named objects alone is no right for all
+          ...(resourceNames === undefined ? {} : { name: resourceNames[0]! }),
+        };
         await until(
           `no right to ${verb} ${resource}`,
           async () => !(await api.may(user, verb, resource, where)),
@@ -129,10 +135,11 @@ function start(): Plane {
   const pass = clusterLoop({
     cluster: () => told.cluster,
     settings: { trustDomain: "example.org", namespace, statisticsInterval: 1 },
-    onConfiguration(model) {
+    onModel(model) {
       told.model = model;
       told.reports.update(told.cluster.references(model.problems), model.problems);
     },
+    onConfiguration: () => undefined,
     onError: saying("loop"),
   });
   plane = told;

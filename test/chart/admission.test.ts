@@ -89,7 +89,7 @@ async function startAdmission(port: number): Promise<Admission> {
     namespace,
     port,
     store: certificateStore(api.admin, namespace),
-    injection: { settings: () => usualSettings, namespaceLabels: () => undefined },
+    injection: { settings: () => usualSettings },
     objects: () => [],
     otherwise: (_request, response) => void response.writeHead(404).end(),
     log: (level, message) => messages.push(`${level}: ${message}`),

@@ -162,3 +162,32 @@ for (const [spec, [apiVersion, kind, plural], message] of [
     await (message === undefined ? sent : assert.rejects(sent, message));
   });
 }
+
+test("kubelets that are older than the API server know one right for all that they do", async () => {
+  const nodes = "/api/v1/nodes";
+  const rights = Object.values(helms).map((helm) => (): readonly string[] => {
+    const manifest = must(helm, "install", "nginx-mesh", chart, "--dry-run=server").replace(
+      /^[^]*?\n---/,
+      "",
+    );
+    const role = objectsOf(manifest.replace(/^NOTES:[^]*/m, "")).find(
+      ({ kind, metadata }) => kind === "ClusterRole" && metadata.name === `${namespace}-spire-agent`,
+    );
+    return role?.["rules"][0].resources as readonly string[];
+  });
+  for (const [kubelet, expected] of [
+    ["v1.37.2", "nodes/pods"],
+    ["v1.32.11-eks-1234567", "nodes/proxy"],
+  ] as const) {
+    await api.admin.send({ method: "POST", path: nodes, body: { metadata: { name: kubelet } } });
+    await api.admin.send({
+      method: "PATCH",
+      path: `${nodes}/${kubelet}/status`,
+      body: { status: { nodeInfo: { kubeletVersion: kubelet } } },
+      contentType: "application/merge-patch+json",
+    });
+    for (const right of rights) {
+      assert.deepEqual(right(), [expected], kubelet);
+    }
+  }
+});

@@ -15,6 +15,7 @@ const plurals: Readonly<Record<string, string>> = {
   EndpointSlice: "endpointslices",
   Deployment: "deployments",
   TrafficSplit: "trafficsplits",
+  HTTPRouteGroup: "httproutegroups",
   RateLimit: "ratelimits",
   MeshConfig: "meshconfigs",
   ClusterRole: "clusterroles",

@@ -343,6 +343,24 @@ test("a problem is an event and a condition, and goes when it is mended", async 
   await eventually("acceptance again", async () => (await condition())?.status === "True");
 });
 
+test("an object that changes nothing for the sidecars has its condition too, and each edit of it", async () => {
+  const group = (path: string): KubeObject => ({
+    apiVersion: "specs.smi-spec.io/v1alpha3",
+    kind: "HTTPRouteGroup",
+    metadata: { name: "of-nobody", namespace: "shop" },
+    spec: { matches: [{ name: "all", pathRegex: path }] },
+  });
+  await create(group(".*"));
+  const told = (generation: number) => async (): Promise<boolean> => {
+    const [condition] = (await get(group(".*"))).status?.conditions ?? [];
+    return condition?.status === "True" && condition.observedGeneration === generation;
+  };
+  await eventually("acceptance", told(1));
+  await patch(group(".*"), { spec: group("/a.*")["spec"] });
+  await eventually("acceptance of the edit", told(2));
+  await remove(group(".*"));
+});
+
 test("a RateLimit's problem is the event UpsertRateLimitFailed", async () => {
   const limit: KubeObject = {
     apiVersion: "specs.smi.nginx.com/v1alpha2",

@@ -178,7 +178,8 @@ function sidecarOf(pod: BarePod, number: number, folder: string, options: BareOp
   });
   const at = launch.args.indexOf("--tmpfs");
   const files = [
-    ...["--bind", `${join(folder, "resolv.conf")}:/etc/resolv.conf`],
+    "--bind",
+    `${join(folder, "resolv.conf")}:/etc/resolv.conf`,
     ...(options.mnt === undefined ? [] : ["--bind", `${options.mnt}:/mnt`]),
   ];
   return {

@@ -37,8 +37,6 @@ export interface Cluster {
   references(problems: readonly Problem[]): readonly ObjectReference[];
   /** All objects as they are now, without those that cannot be read. */
   objects(): readonly MeshObject[];
-  /** Undefined: there is no such namespace, or it is not known yet. */
-  namespaceLabels(namespace: string): Readonly<Record<string, string>> | undefined;
   /** Resources that were not read yet. */
   missing(): readonly string[];
   close(): void;
@@ -92,7 +90,6 @@ export function watchCluster(options: ClusterOptions): Cluster {
     resource,
     store: follow(resource, (raw) => readObject(resource, raw)),
   }));
-  const namespaces = objects.find(({ resource }) => resource.kind === "Namespace")?.store;
   const running = follow(pods, readPod);
   const slices = follow(endpointSlices, readEndpointSlice);
   const ranges = follow(serviceCidrs, readServiceCidr);
@@ -116,10 +113,6 @@ export function watchCluster(options: ClusterOptions): Cluster {
       });
     },
     objects: () => objects.flatMap(({ store }) => values(store)),
-    namespaceLabels(name) {
-      const found = namespaces?.get(`/${name}`)?.value;
-      return found === undefined ? undefined : (found.metadata.labels ?? {});
-    },
     references(problems) {
       const named = new Set(problems.map((problem) => problem.object));
       const referencesIn = (store: Store<unknown>, all: boolean): readonly ObjectReference[] =>

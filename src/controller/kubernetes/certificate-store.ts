@@ -11,6 +11,8 @@ interface Target {
   readonly title: string;
   readonly path: string;
   readonly needed: boolean;
+  /** Pods are not made while it does not know. */
+  readonly vital?: true;
 }
 
 const webhooks = "/apis/admissionregistration.k8s.io/v1";
@@ -21,6 +23,7 @@ function targetsOf(namespace: string): readonly Target[] {
       title: `MutatingWebhookConfiguration ${namespace}-injection`,
       path: `${webhooks}/mutatingwebhookconfigurations/${namespace}-injection`,
       needed: true,
+      vital: true,
     },
     {
       title: `ValidatingWebhookConfiguration ${namespace}-validation`,
@@ -152,13 +155,17 @@ export function certificateStore(api: ApiServer, namespace: string): Certificate
     },
     async publish(authorities) {
       const bundle = encode(authorities);
+      const targets = targetsOf(namespace);
       const results = await Promise.allSettled(
-        targetsOf(namespace).map((target) => publishTo(api, target, bundle, namespace)),
+        targets.map((target) => publishTo(api, target, bundle, namespace)),
       );
-      const failed = results.find((result) => result.status === "rejected");
-      if (failed !== undefined) {
-        throw failed.reason as Error;
+      const reasons = results.flatMap((result) =>
+        result.status === "rejected" ? [(result.reason as Error).message] : [],
+      );
+      if (results.some(({ status }, at) => status === "rejected" && targets[at]!.vital === true)) {
+        throw new Error(reasons.join("; "));
       }
+      return reasons;
     },
   };
 }

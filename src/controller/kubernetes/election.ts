@@ -69,8 +69,8 @@ export function startElection(options: ElectionOptions): Election {
   let holder = "";
   let renewedAt = -Infinity;
   /**
-   * The last attempt found no API server, or may not use the Lease: then no other can take it either, as all have one
-   * ServiceAccount.
+   * The last attempt found no API server, a busy one, or may not use the Lease: then hardly another can take it either, as all
+   * have one ServiceAccount. Who is cut off alone leads on beside the next leader (docs/decisions/017).
    */
   let outOfReach = false;
   let told = false;
@@ -141,7 +141,7 @@ export function startElection(options: ElectionOptions): Election {
       outOfReach = false;
       options.onError("");
     } catch (error) {
-      outOfReach = isStatus(error, 0, 403) || (error instanceof ApiError && error.status >= 500);
+      outOfReach = isStatus(error, 0, 403, 408, 429) || (error instanceof ApiError && error.status >= 500);
       if (!isStatus(error, 409)) {
         options.onError(explain(error, namespace, name));
       }

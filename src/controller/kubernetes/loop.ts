@@ -11,6 +11,8 @@ export interface ClusterLoopOptions {
   readonly settings: SettingsOptions;
   /** Each one, before it becomes a configuration. */
   onSnapshot?(snapshot: Snapshot): void;
+  /** Each one: its objects may be others, and its configuration and problems the same. */
+  onModel?(model: MeshModel): void;
   /** A configuration or problems that differ from the last ones. */
   onConfiguration(model: MeshModel, configuration: Configuration): void;
   /** A defect, not bad input: the last good configuration stays. Empty: over. */
@@ -34,6 +36,7 @@ export function clusterLoop(options: ClusterLoopOptions): () => void {
         last = present;
         options.onConfiguration(model, configuration);
       }
+      options.onModel?.(model);
       options.onError("");
     } catch (cause) {
       options.onError(`the configuration cannot be made: ${(cause as Error).stack ?? String(cause)}`);

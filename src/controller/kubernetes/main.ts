@@ -83,9 +83,13 @@ function startLoop(parts: Parts): {
     }
   };
   /** What the leader does with the newest state; others only hold it. */
-  const tell = (): void => {
-    if (election.leading() && state.model !== undefined && state.configuration !== undefined) {
+  const publish = (): void => {
+    if (election.leading() && state.configuration !== undefined) {
       nats.publish(state.configuration);
+    }
+  };
+  const report = (): void => {
+    if (election.leading() && state.model !== undefined) {
       reports.update(cluster.references(state.model.problems), state.model.problems);
     }
   };
@@ -100,11 +104,14 @@ function startLoop(parts: Parts): {
             copyPullSecrets();
           },
         }),
-    onConfiguration(model, configuration) {
+    onModel(model) {
       state.model = model;
+      report();
+    },
+    onConfiguration(model, configuration) {
       state.configuration = configuration;
       logProblems(model.problems);
-      tell();
+      publish();
     },
     onError: stateLogger(log),
   });
@@ -125,7 +132,8 @@ function startLoop(parts: Parts): {
     onChange(leading) {
       log.info(leading ? "this controller publishes now" : "this controller does not publish any more");
       if (leading) {
-        tell();
+        publish();
+        report();
         copyPullSecrets();
       } else {
         nats.withdraw();
@@ -164,26 +172,29 @@ function injectionSettings(options: KubernetesOptions): InjectSettings {
   });
 }
 
-/** The webhooks, and on the same port the metrics API for the API server. */
+/** The webhooks, and on the same port the metrics API for the API server, if it is to have one. */
 async function startWebhooks(parts: Parts, cluster: Cluster, settings: InjectSettings) {
   const { api, options, statistics } = parts;
-  const frontProxy = watchFrontProxy(api, stateLogger(log));
+  const frontProxy = options.metricsApi ? watchFrontProxy(api, stateLogger(log)) : undefined;
   const objects = (): readonly MeshObject[] => cluster.objects();
   const admission = await createAdmission({
     namespace: options.namespace,
     port: ports.webhook,
     host: options.listen,
     store: certificateStore(api, options.namespace),
-    injection: { settings: () => settings, namespaceLabels: cluster.namespaceLabels },
+    injection: { settings: () => settings },
     objects,
-    otherwise: behindFrontProxy(frontProxy, answerRoutes(statistics.routes)),
+    otherwise:
+      frontProxy === undefined
+        ? answerRoutes([])
+        : behindFrontProxy(frontProxy, answerRoutes(statistics.routes)),
     log: (level, message) => log[level](message),
     certificatePeriod,
   });
   return {
     admission,
     async stop() {
-      frontProxy.close();
+      frontProxy?.close();
       await admission.close();
     },
   };

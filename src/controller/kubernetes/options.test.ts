@@ -23,6 +23,7 @@ test("what need not be said has its default", () => {
     pullSecret: "",
     sidecarOrder: "native",
     ipv6: false,
+    metricsApi: true,
     podWorkloadApi: "hostPath",
     listen: "0.0.0.0",
     controlListen: "127.0.0.1",

@@ -20,6 +20,8 @@ export interface KubernetesOptions {
   readonly sidecarOrder: string;
   /** Whether pods have IPv6 addresses; when that is not said, those of this controller's pod tell. */
   readonly ipv6: boolean;
+  /** Whether the API server asks for the metrics API. */
+  readonly metricsApi: boolean;
   /** How the Workload API's socket comes into pods: `hostPath` or `csi`. */
   readonly podWorkloadApi: string;
   /** Address to listen at; `::` takes both families. */
@@ -41,6 +43,7 @@ const flags = {
   "pull-secret": { type: "string", default: "" },
   "sidecar-order": { type: "string", default: "native" },
   ipv6: { type: "string", default: "auto" },
+  "metrics-api": { type: "string", default: "true" },
   "pod-workload-api": { type: "string", default: "hostPath" },
   listen: { type: "string", default: "auto" },
   "control-listen": { type: "string", default: "127.0.0.1" },
@@ -51,6 +54,7 @@ const allowed = {
   "image-pull-policy": ["Always", "IfNotPresent", "Never"],
   "sidecar-order": ["native", "classic"],
   ipv6: ["true", "false", "auto"],
+  "metrics-api": ["true", "false"],
   "pod-workload-api": ["hostPath", "csi"],
 } as const;
 
@@ -96,6 +100,7 @@ export function readKubernetesOptions(
     pullSecret: typeof values["pull-secret"] === "string" ? values["pull-secret"] : "",
     sidecarOrder: oneOf("sidecar-order"),
     ipv6: ipv6 === "auto" ? podsHaveIpv6(environment) : ipv6 === "true",
+    metricsApi: oneOf("metrics-api") === "true",
     podWorkloadApi: oneOf("pod-workload-api"),
     listen: listen === "auto" ? anyAddress(environment) : listen,
     controlListen: text("control-listen"),

@@ -63,3 +63,32 @@ test("what one object's own state refuses is told for each, and what was written
   assert.deepEqual(errors, ["cannot write: invalid 0; cannot write: invalid 1", "", ""]);
   assert.deepEqual([written.length, new Set(written).size], [30, 30]);
 });
+
+test("a write that somebody else was quicker with is done again, and told when it never succeeds", async () => {
+  const errors: string[] = [];
+  const writer = createWriter({ what: "write", onError: (each) => void errors.push(each) });
+  let attempts = 0;
+  const due = (key: string, conflicts: number): Due => ({
+    key,
+    content: "a",
+    needs: "",
+    write: () => {
+      attempts += 1;
+      return attempts <= conflicts
+        ? Promise.reject(new ApiError("it has been changed", 409))
+        : Promise.resolve();
+    },
+  });
+  writer.update([due("soon", 2)]);
+  for (let turns = 0; errors.length === 0 && turns < 100; turns += 1) {
+    await turn();
+  }
+  assert.deepEqual([attempts, errors], [3, [""]]);
+  attempts = 0;
+  writer.update([due("never", 100)]);
+  for (let turns = 0; errors.length === 1 && turns < 100; turns += 1) {
+    await turn();
+  }
+  await writer.close();
+  assert.deepEqual([attempts, errors], [3, ["", "cannot write: it has been changed"]]);
+});

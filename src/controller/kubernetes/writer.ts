@@ -28,6 +28,8 @@ export interface Writer {
 /** Writes under way at once. */
 const parallel = 8;
 const retryMilliseconds = 5_000;
+/** Of one write that somebody else was quicker with. */
+const mostAttempts = 3;
 
 function explain(what: string, error: unknown, { needs }: Due): string {
   return isStatus(error, 403)
@@ -35,9 +37,9 @@ function explain(what: string, error: unknown, { needs }: Due): string {
     : `cannot ${what}: ${(error as Error).message}`;
 }
 
-/** A conflict or an object that is going is no failure: the next change of it comes here again. */
-function isNoFailure(error: unknown): boolean {
-  return isStatus(error, 404, 409) || isTerminating(error);
+/** Nothing is to be written to an object that is going. */
+function isGone(error: unknown): boolean {
+  return isStatus(error, 404) || isTerminating(error);
 }
 
 /** Whether it says nothing of other writes, as a 403 or 422 does; a bad token, 429 and what has no answer do. */
@@ -54,14 +56,20 @@ export function createWriter(options: WriterOptions): Writer {
   let closed = false;
 
   const writeOne = async (due: Due): Promise<void> => {
-    try {
-      await due.write();
-    } catch (error) {
-      if (!isNoFailure(error)) {
-        throw error;
+    for (let attempt = 1; written.get(due.key) !== due.content; attempt += 1) {
+      try {
+        await due.write();
+        written.set(due.key, due.content);
+      } catch (error) {
+        if (isGone(error)) {
+          return;
+        }
+        // somebody else was quicker: what is there now is read anew
+        if (!isStatus(error, 409) || attempt === mostAttempts) {
+          throw error;
+        }
       }
     }
-    written.set(due.key, due.content);
   };
   /** `refused` takes the reasons by what they are about. Throws what concerns all writes. */
   const writeSome = async (some: readonly Due[], refused: Map<string, string>): Promise<void> => {
