@@ -76,9 +76,12 @@ test("it may end for good", async () => {
 });
 
 test("a program that cannot be started is a reason, not an exception", async () => {
-  const launch = { program: "/nobody", args: [], environment: {} };
-  const { keeper, log } = shell("nobody", "", { launch });
-  await until("failed", () => keeper.restarts > 0);
-  assert.match(log(), /cannot start \/nobody/);
-  await keeper.stop("SIGTERM", 10);
+  const nobody = { program: "/nobody", args: [], environment: {} };
+  const tooLong = { program: "/bin/true", args: ["x".repeat(4 * 1024 * 1024)], environment: {} };
+  for (const [name, launch] of Object.entries({ nobody, tooLong })) {
+    const { keeper, log } = shell(name, "", { launch });
+    await until("failed", () => keeper.restarts > 0);
+    assert.match(log(), new RegExp(`cannot start ${launch.program}`));
+    await keeper.stop("SIGTERM", 10);
+  }
 });

@@ -118,19 +118,27 @@ export function keep(options: KeeperOptions): Keeper {
         onEnd(ending, startedAt);
       }
     };
-    const started = spawn(options.launch.program, options.launch.args, {
-      env: options.launch.environment,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
+    const fail = (error: Error): void => {
+      note(`cannot start ${options.launch.program}: ${error.message}`);
+      once({ status: 127, signal: null });
+    };
+    let started: ChildProcess;
+    try {
+      started = spawn(options.launch.program, options.launch.args, {
+        env: options.launch.environment,
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+    } catch (error) {
+      // some failures, as arguments that are too long or no memory, are thrown rather than told by an event
+      fail(error as Error);
+      return;
+    }
     child = started;
     state = "running";
     reason = "";
     started.stdout?.on("data", (chunk: Buffer) => log.write(chunk));
     started.stderr?.on("data", (chunk: Buffer) => log.write(chunk));
-    started.on("error", (error) => {
-      note(`cannot start ${options.launch.program}: ${error.message}`);
-      once({ status: 127, signal: null });
-    });
+    started.on("error", fail);
     started.on("close", (status, signal) => once({ status, signal }));
     changed();
   };
