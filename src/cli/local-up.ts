@@ -12,6 +12,7 @@ import { type DesiredPod, desiredPods } from "../local/desired.ts";
 import {
   checkKernel,
   checkMachine,
+  checkStateFolder,
   chooseNetwork,
   cleanUp,
   type EngineRecord,
@@ -171,6 +172,7 @@ async function up(options: UpOptions, command: Command, output: Output): Promise
   checkMachine(settings.program, options.sidecarRoot);
   await checkManifests(settings.manifests, output);
   refuseIfRunning(layout);
+  checkStateFolder(layout);
   await checkKernel();
   const patience = patienceOf(options, command);
   const end = Date.now() + patience;

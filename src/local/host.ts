@@ -1,6 +1,15 @@
 /** The host's part of a local mesh: checks, starting and ending the engine, the link to it. */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, openSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { addressPlan, freePlan } from "./addresses.ts";
 import { run } from "./commands.ts";
@@ -75,6 +84,19 @@ export function readRecord(layout: Layout): EngineRecord | undefined {
     return JSON.parse(readFileSync(layout.record, "utf8")) as EngineRecord;
   } catch {
     return undefined;
+  }
+}
+
+/** Throws LocalError when the state folder holds something that is no mesh's: it goes as a whole when the mesh ends. */
+export function checkStateFolder(layout: Layout): void {
+  if (!existsSync(layout.state) || existsSync(layout.record) || existsSync(layout.lock)) {
+    return;
+  }
+  const [first] = readdirSync(layout.state);
+  if (first !== undefined) {
+    throw new LocalError(
+      `${layout.state} cannot be a mesh's state folder, which is removed when the mesh ends: it holds ${first}, which is no mesh's; name a folder that is empty or does not exist`,
+    );
   }
 }
 

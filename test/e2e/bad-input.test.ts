@@ -1,6 +1,6 @@
 /** Bad input of `local up` and of a running mesh: a clear message and status, and all else goes on. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -78,6 +78,18 @@ test("state folder in use: status 2, which mesh has it, and that mesh goes on", 
     assert.ok(stderr.includes(mesh.name), stderr);
   });
   assertNoFailure(report, "a second mesh in the same state folder", 20);
+});
+
+test("a state folder that holds something else: status 2, and it stays as it is", async () => {
+  const state = mkdtempSync(join(tmpdir(), "nm-"));
+  writeFileSync(join(state, "kept.txt"), "kept");
+  const args = ["local", "up", "-f", mesh.folder, "--state", state, "--timeout", "5s"];
+  const { status, stderr } = await runProgram(meshctl, args);
+  await runProgram(meshctl, ["local", "down", "--now", "--state", state]);
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /kept\.txt, which is no mesh's; name a folder that is empty/);
+  assert.deepEqual(readdirSync(state), ["kept.txt"]);
+  rmSync(state, { recursive: true });
 });
 
 test("wrong usage: status 2", async () => {
