@@ -172,11 +172,6 @@ async function makeLink(network: number, pid: number): Promise<void> {
 export async function startInBackground(settings: EngineSettings): Promise<EngineRecord> {
   const layout = layoutOf(settings.state);
   mkdirSync(layout.logs, { recursive: true, mode: 0o700 });
-  const madeNetns = !existsSync("/run/netns");
-  if (madeNetns) {
-    mkdirSync("/run/netns");
-    writeFileSync(join(layout.state, "made-run-netns"), "");
-  }
   const output = openSync(join(layout.logs, "engine.err"), "a", 0o600);
   // the lock is held by all of the mesh, so that it is free when nothing of it is left
   const flags = ["--lock", layout.lock, "--new-node", "--new-pid", "--"];
@@ -222,11 +217,7 @@ export async function cleanUp(layout: Layout): Promise<boolean> {
   if (aliasOf(record.network) === linkAlias(record.pid)) {
     await run("ip", ["link", "delete", `nm${record.network}`]).catch(() => "");
   }
-  const madeNetns = existsSync(join(layout.state, "made-run-netns"));
   rmSync(layout.state, { recursive: true, force: true });
-  if (madeNetns) {
-    await run("rmdir", ["--ignore-fail-on-non-empty", "/run/netns"]).catch(() => "");
-  }
   return true;
 }
 

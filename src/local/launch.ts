@@ -4,7 +4,6 @@
  */
 import { join } from "node:path";
 import { drainPath, environment, paths, ports, sidecarUser } from "../wire/sidecar.ts";
-import { namespacePath } from "./network.ts";
 
 export interface Launch {
   readonly program: string;
@@ -29,7 +28,8 @@ const confined = ["--die-with-parent", "--drop-capabilities"];
 
 export interface SidecarLaunch {
   readonly launcher: string;
-  readonly number: number;
+  /** File of the network namespace. */
+  readonly network: string;
   /** Root file system with nginx. */
   readonly root: string;
   /** Folder to mount that root on. */
@@ -52,7 +52,7 @@ export interface SidecarLaunch {
 export function sidecarLaunch(sidecar: SidecarLaunch): Launch {
   const user = `${sidecarUser}:${sidecarUser}`;
   const identityFolder = paths.workloadApi.slice(0, paths.workloadApi.lastIndexOf("/"));
-  const namespaces = ["--net", namespacePath(sidecar.number), "--hostname", sidecar.podName, "--new-pid"];
+  const namespaces = ["--net", sidecar.network, "--hostname", sidecar.podName, "--new-pid"];
   const files = flags([
     ["root", sidecar.root],
     ["scratch", sidecar.scratch],
@@ -90,7 +90,8 @@ export function sidecarLaunch(sidecar: SidecarLaunch): Launch {
 
 export interface ContainerLaunch {
   readonly launcher: string;
-  readonly number: number;
+  /** File of the network namespace. */
+  readonly network: string;
   readonly podName: string;
   readonly resolvConf: string;
   readonly hosts: string;
@@ -108,7 +109,7 @@ export interface ContainerLaunch {
 
 /** With a root folder, what the process writes is its own and gone when it ends; without one it sees the host's files. */
 export function containerLaunch(container: ContainerLaunch): Launch {
-  const namespaces = ["--net", namespacePath(container.number), "--hostname", container.podName, "--new-pid"];
+  const namespaces = ["--net", container.network, "--hostname", container.podName, "--new-pid"];
   const root: readonly Flag[] =
     container.root === undefined
       ? container.masked.map((folder): Flag => ["mask", folder])

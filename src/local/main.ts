@@ -40,7 +40,6 @@ async function main(): Promise<void> {
     process.exit(1);
   });
 
-  await run("mount", ["-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/run/netns"]);
   await waitForUplink();
   const engine = await startEngine(settings, log);
   let ending = false;

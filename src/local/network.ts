@@ -1,5 +1,6 @@
 /** The kernel's part: the node's bridge, and a namespace for each pod. Runs inside the node's own namespaces. */
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { run } from "./commands.ts";
 import { isCaptured, type AddressPlan } from "./addresses.ts";
 
@@ -12,8 +13,12 @@ const bridgeAddress = "02:6e:67:78:00:01";
 /** Number of the routing table of what needs no translation. */
 const directTable = 100;
 
-export function namespacePath(number: number): string {
-  return `/run/netns/p${number}`;
+/**
+ * The file in a pod's folder that is its network namespace. None of those that `ip netns` names: their folder is the host's, and
+ * since Linux 3.18 who removes it takes what is mounted there from every mount namespace.
+ */
+export function namespacePath(folder: string): string {
+  return join(folder, "network");
 }
 
 function batch(lines: readonly string[]): string {
@@ -66,14 +71,16 @@ export interface PodNetwork {
 
 /**
  * Ports below 1024 need no privileges; IPv6 ends at the pod's loopback, as it would pass the capture by.
- * Arguments: a file of addresses, and whether capture rules come from standard input.
+ * Arguments: the link's other end, which belongs to the node, process 1's network; a file of addresses; and whether capture rules
+ * come from standard input.
  */
 const insideScript = `
 echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
 echo 4096 >/proc/sys/net/core/somaxconn
+ip link add eth0 type veth peer name "$1" netns /proc/1/ns/net
 [ ! -d /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6
-ip -batch "$1"
-[ -z "$2" ] || exec iptables-restore --wait 10
+ip -batch "$2"
+[ -z "$3" ] || exec iptables-restore --wait 10
 `;
 
 /**
@@ -83,13 +90,6 @@ ip -batch "$1"
  */
 export async function setUpPod(plan: AddressPlan, pod: PodNetwork, folder: string): Promise<void> {
   keepFiltersOutOfBridge();
-  const name = `p${pod.number}`;
-  const outside = [
-    `netns add ${name}`,
-    `link add v${pod.number} type veth peer name eth0 netns ${name}`,
-    `link set v${pod.number} master ${bridge} up`,
-  ];
-  await run("ip", ["-batch", "-"], { input: batch(outside) });
   const inside = [
     "link set lo up",
     `addr add ${pod.address}/32 dev eth0`,
@@ -105,13 +105,22 @@ export async function setUpPod(plan: AddressPlan, pod: PodNetwork, folder: strin
   }
   const file = `${folder}/addresses`;
   writeFileSync(file, batch(inside));
-  const args = [`--net=${namespacePath(pod.number)}`, "sh", "-e", "-c", insideScript, "sh"];
-  await run("nsenter", [...args, file, pod.capture === undefined ? "" : "capture"], {
+  writeFileSync(namespacePath(folder), "");
+  const link = `v${pod.number}`;
+  const args = [`--net=${namespacePath(folder)}`, "sh", "-e", "-c", insideScript, "sh"];
+  await run("unshare", [...args, link, file, pod.capture === undefined ? "" : "capture"], {
     input: pod.capture ?? "",
   });
+  await run("ip", ["link", "set", link, "master", bridge, "up"]);
 }
 
-/** With the namespace its end of the link vanishes, and with that the node's. */
-export async function tearDownPod(number: number): Promise<void> {
-  await run("ip", ["netns", "delete", `p${number}`]);
+/** With the namespace its end of the link vanishes, and with that the node's. Also for one whose set-up has failed. */
+export async function tearDownPod(folder: string): Promise<void> {
+  const file = namespacePath(folder);
+  const isMounted = existsSync(file) && statSync(file).dev !== statSync(folder).dev;
+  if (isMounted) {
+    await run("umount", ["--lazy", "--no-mtab", file]);
+  }
+  // containers of other pods have the mount too, which goes with the file
+  rmSync(file, { force: true });
 }

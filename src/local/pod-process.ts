@@ -7,6 +7,7 @@ import { environmentOf, expand } from "./container-environment.ts";
 import type { DesiredPod } from "./desired.ts";
 import { containerLaunch, enterLaunch, type Launch } from "./launch.ts";
 import { stateRoot } from "./layout.ts";
+import { namespacePath } from "./network.ts";
 import type { PodContext } from "./pod.ts";
 
 export interface PodPlace {
@@ -68,7 +69,7 @@ export function launchOf(
   const masked = [context.layout.state, stateRoot, "/run/netns"];
   return containerLaunch({
     launcher: context.launcher,
-    number: place.number,
+    network: namespacePath(place.folder),
     podName: desired.name,
     resolvConf: join(place.folder, "resolv.conf"),
     hosts: join(place.folder, "hosts"),

@@ -9,6 +9,7 @@ import type { DesiredPod } from "./desired.ts";
 import { keep } from "./keeper.ts";
 import { drainLaunch, sidecarLaunch } from "./launch.ts";
 import { logFile } from "./layout.ts";
+import { namespacePath } from "./network.ts";
 import type { PodContext } from "./pod.ts";
 import { httpGet } from "./probes.ts";
 import { serviceNames } from "./service-names.ts";
@@ -66,13 +67,13 @@ async function serveIdentity(
 
 function launchOf(
   desired: DesiredPod,
-  place: { number: number; address: string },
+  place: { address: string; folder: string },
   identityFolder: string,
   context: PodContext,
 ) {
   return sidecarLaunch({
     launcher: context.launcher,
-    number: place.number,
+    network: namespacePath(place.folder),
     root: context.sidecarRoot,
     scratch: context.layout.scratch,
     programFolder: context.sidecarProgram,
@@ -90,7 +91,7 @@ function launchOf(
 /** The pod's network must be there. Rejects when its socket cannot be served. */
 export async function startSidecar(
   desired: DesiredPod,
-  place: { readonly number: number; readonly address: string; readonly folder: string },
+  place: { readonly address: string; readonly folder: string },
   context: PodContext,
 ): Promise<Sidecar> {
   const identityFolder = join(place.folder, "spire");

@@ -174,7 +174,7 @@ class LocalPod implements LocalPodHandle {
     await Promise.all(this.#containers.map(({ running }) => running.stop(grace)));
     await this.#sidecar?.stop();
     if (this.#networked) {
-      await tearDownPod(this.number);
+      await tearDownPod(this.#place.folder);
     }
     await rm(this.#place.folder, { recursive: true, force: true });
   }

@@ -16,7 +16,7 @@ import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { layoutOf } from "../../src/local/layout.ts";
 import { client, server } from "./manifests.ts";
-import { meshctl, runProgram } from "./mesh.ts";
+import { type Ended, meshctl, runProgram } from "./mesh.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "nm-lifetime-"));
 after(async () => {
@@ -168,4 +168,48 @@ test("in the foreground it stays until Ctrl-C, and ends with it", async () => {
   assert.deepEqual(await tracesOf(network), []);
   assert.deepEqual(processesOf(state), []);
   assert.ok(!existsSync(state));
+});
+
+/** A mount namespace with an empty /run, as on a host where nobody has made a named network namespace yet. */
+async function freshRun(): Promise<{ run(...args: readonly string[]): Promise<Ended>; end(): void }> {
+  const script = "mount -t tmpfs tmpfs /run && echo ready && exec sleep 1000000";
+  const holder = spawn("unshare", ["--mount", "sh", "-c", script], { stdio: ["ignore", "pipe", "inherit"] });
+  await new Promise((done) => holder.stdout.once("data", done));
+  const inside = [`--mount=/proc/${holder.pid}/ns/mnt`, "--"];
+  return {
+    run: (...args) => runProgram("nsenter", [...inside, ...args]),
+    end: () => void holder.kill("SIGKILL"),
+  };
+}
+
+test("the end of a mesh takes nothing from another one: there containers restart, and pods start", async () => {
+  const host = await freshRun();
+  const [first, second] = [join(folder, "first"), join(folder, "second")];
+  const pods = { "web.yaml": server({ name: "web", meshed: false }), "client.yaml": client("client") };
+  const path = manifests("second-m", pods);
+  const start = (name: string, from: string, state: string): Promise<Ended> =>
+    host.run(meshctl, "local", "up", "-f", from, "--name", name, "--state", state);
+  const exec = (...args: readonly string[]): Promise<Ended> =>
+    host.run(meshctl, "--state", second, "local", "exec", ...args);
+  try {
+    assert.equal((await start("e2e-first", manifests("first-m", pods), first)).status, 0);
+    const started = await start("e2e-second", path, second);
+    assert.equal(started.status, 0, started.stderr);
+    assert.equal((await host.run(meshctl, "local", "down", "--state", first)).status, 0);
+    writeFileSync(join(path, "late.yaml"), client("late", false));
+    await exec("web", "--", "sh", "-c", "kill -9 $(pgrep -f '[e]cho.ts')");
+    for (const pod of ["late", "web"]) {
+      let ended = await exec(pod, "--", "cat", "/proc/net/dev");
+      for (let tries = 0; tries < 50 && ended.status !== 0; tries += 1) {
+        await sleep(100);
+        ended = await exec(pod, "--", "cat", "/proc/net/dev");
+      }
+      assert.match(ended.stdout, /eth0:/, `${pod}: ${ended.stderr}`);
+    }
+    assert.notEqual((await host.run("ls", "/run/netns")).status, 0, "a mesh makes nothing there");
+  } finally {
+    await host.run(meshctl, "local", "down", "--now", "--state", first);
+    await host.run(meshctl, "local", "down", "--now", "--state", second);
+    host.end();
+  }
 });

@@ -13,13 +13,16 @@ import { openAuthority } from "../../src/identity/authority.ts";
 import { keepNatsServerFiles } from "../../src/identity/nats-server-files.ts";
 import { serveWorkloadApi } from "../../src/identity/workload-api.ts";
 import { launcherIn, natsLaunch, sidecarLaunch, type Launch } from "../../src/local/launch.ts";
-import { namespacePath } from "../../src/local/network.ts";
 import { controllerServiceAccount, ports, sidecarUser, spiffeId } from "../../src/wire/sidecar.ts";
 
 const root = join(import.meta.dirname, "../..");
 const trustDomain = "example.org";
 export const gateway = { v4: "10.66.0.1", v6: "fd66::1" } as const;
 const natsPort = 4222;
+
+function namespacePath(number: number): string {
+  return `/run/netns/p${number}`;
+}
 
 export interface BarePod {
   /** Also the name of its deployment and service account. */
@@ -163,7 +166,7 @@ function statusOf(options: BareOptions): string {
 function sidecarOf(pod: BarePod, number: number, folder: string, options: BareOptions): Launch {
   const launch = sidecarLaunch({
     launcher: launcherIn(root),
-    number,
+    network: namespacePath(number),
     root: `${process.env["NGINX_MESH_CACHE"] ?? "/var/cache/nginx-mesh"}/sidecar-root`,
     scratch: join(folder, "root"),
     programFolder: join(root, "build/sidecar"),
