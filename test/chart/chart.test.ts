@@ -133,4 +133,10 @@ test(`clusters before ${kubeVersion}: what they lack is not used`, () => {
   assert.match(render({}, { kubeVersion: "1.32.0" }), /resources: \[nodes\/proxy\]/);
   assert.match(render({}, { kubeVersion: "1.33.0" }), /resources: \[nodes\/pods\]/);
   assert.match(template({}, { kubeVersion: "1.21.0" }).stderr, /kubeVersion/);
+  const native = { sidecar: { order: "native" } };
+  assert.match(
+    template(native, { kubeVersion: "1.28.9-gke.1" }).stderr,
+    /sidecar\.order is native, which needs Kubernetes 1\.29, and this is v1\.28\.9/,
+  );
+  assert.match(render(native, { kubeVersion: "1.29.0-rc.1" }), /--sidecar-order=native/);
 });
