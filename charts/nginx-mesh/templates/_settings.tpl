@@ -22,32 +22,50 @@
 {{- end }}
 
 {{/*
-What users changed while the mesh ran stays, unless the values change it, too. Helm 3 does that by itself; Helm 4 applies on the
-server, which refuses to set a field that somebody else has set to something else. What was installed before is in the ConfigMap.
+What users changed while the mesh ran stays, unless the values change it, too. Who sends patches, as Helm 3 does, changes only what differs
+from the manifest before, so the manifest must not say more than the values; a rollback would take it back. Helm 4 applies on the server,
+which refuses to set a field that somebody else has set to something else. What was wanted before is in an annotation: unlike another
+object it is not written when the settings are refused.
 */}}
 {{- define "mesh.keptSettings" -}}
 {{- $wanted := include "mesh.settings" . | fromJson }}
-{{- $installed := lookup "v1" "ConfigMap" .Release.Namespace "meshconfig" }}
-{{- $before := dig "data" "mesh-config.conf" "{}" ($installed | default dict) | fromJson | dig "settings" dict }}
-{{- $now := dict }}
+{{- $live := dict }}
 {{- if .Capabilities.APIVersions.Has "nsm.nginx.com/v1alpha2" }}
-{{- $now = dig "spec" dict (lookup "nsm.nginx.com/v1alpha2" "MeshConfig" .Release.Namespace "nginx-mesh-config" | default dict) }}
+{{- $live = lookup "nsm.nginx.com/v1alpha2" "MeshConfig" .Release.Namespace "nginx-mesh-config" | default dict }}
 {{- end }}
-{{- include "mesh.keep" (list $wanted $before $now) }}
+{{- if include "mesh.appliedOnServer" (list . $live) }}
+{{- $before := dig "metadata" "annotations" "nsm.nginx.com/installed-settings" "{}" $live | fromJson }}
+{{- include "mesh.keep" (list $wanted $before $live.spec) }}
+{{- else }}
+{{- toJson $wanted }}
+{{- end }}
 {{- end }}
 
-{{/* Three tables: as wanted, as wanted before, as it is now. */}}
+{{/* Whether Helm will apply the object on the server, as it did before: Helm 4 goes on with patches where a release began with them. */}}
+{{- define "mesh.appliedOnServer" -}}
+{{- if semverCompare ">=4-0" (index . 0).Capabilities.HelmVersion.Version }}
+{{- range dig "metadata" "managedFields" list (index . 1) }}
+{{- $annotations := dig "f:metadata" "f:annotations" dict (.fieldsV1 | default dict) }}
+{{- if and (eq .operation "Apply") (hasKey $annotations "f:meta.helm.sh/release-name") }}true{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Three tables: as wanted, as wanted before, as it is now. What was removed stays away. */}}
 {{- define "mesh.keep" -}}
 {{- $before := index . 1 }}
 {{- $now := index . 2 }}
 {{- $kept := dict }}
 {{- range $name, $wanted := index . 0 }}
-{{- if kindIs "map" $wanted }}
-{{- $_ := set $kept $name (include "mesh.keep" (list $wanted (get $before $name | default dict) (get $now $name | default dict)) | fromJson) }}
-{{- else if and (hasKey $before $name) (hasKey $now $name) (eq (toJson $wanted) (toJson (get $before $name))) }}
-{{- $_ := set $kept $name (get $now $name) }}
-{{- else }}
+{{- $same := and (hasKey $before $name) (eq (toJson $wanted) (toJson (get $before $name))) }}
+{{- if not (hasKey $now $name) }}
+{{- if not $same }}
 {{- $_ := set $kept $name $wanted }}
+{{- end }}
+{{- else if kindIs "map" $wanted }}
+{{- $_ := set $kept $name (include "mesh.keep" (list $wanted (get $before $name | default dict) (get $now $name)) | fromJson) }}
+{{- else }}
+{{- $_ := set $kept $name (ternary (get $now $name) $wanted $same) }}
 {{- end }}
 {{- end }}
 {{- toJson $kept }}
