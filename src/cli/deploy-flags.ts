@@ -59,7 +59,7 @@ export interface OtlpExporter {
   readonly port: number;
 }
 
-/** `type=otlp,host=H,port=P`, in any order. Throws InvalidArgumentError. */
+/** `type=otlp,host=H,port=P`, in any order; again, if it is the same. Throws InvalidArgumentError. */
 export function parseExporter(text: string, before?: OtlpExporter): OtlpExporter {
   const pairs = new Map(
     text.split(",").map((part): [string, string] => {
@@ -78,10 +78,13 @@ export function parseExporter(text: string, before?: OtlpExporter): OtlpExporter
   if (!host.test(pairs.get("host") ?? "") || !Number.isInteger(port) || port < 1 || port > 65_535) {
     throw new InvalidArgumentError("it must be type=otlp,host=HOST,port=PORT.");
   }
-  if (before !== undefined) {
-    throw new InvalidArgumentError("traces go to one exporter; it was given twice.");
+  const exporter = { host: pairs.get("host") ?? "", port };
+  if (before !== undefined && (before.host !== exporter.host || before.port !== port)) {
+    throw new InvalidArgumentError(
+      `traces go to one exporter, and ${before.host}:${before.port} was given before; a collector there can pass them on to several.`,
+    );
   }
-  return { host: pairs.get("host") ?? "", port };
+  return exporter;
 }
 
 const flag = (path: ValuePath | undefined, option: Option): DeployFlag =>

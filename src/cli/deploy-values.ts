@@ -17,6 +17,14 @@ export interface GivenFlags extends Readonly<Record<string, unknown>> {
   readonly registryPassword?: string;
 }
 
+/** What is at a path. */
+export function valueAt(values: unknown, [first, ...rest]: ValuePath): unknown {
+  if (first === undefined) {
+    return values;
+  }
+  return isTable(values) ? valueAt(values[first], rest) : undefined;
+}
+
 /** The table with a value at a path; the rest as it was. */
 export function withValue(values: Values, path: ValuePath, value: unknown): Values {
   const [first, ...rest] = path;
@@ -25,6 +33,31 @@ export function withValue(values: Values, path: ValuePath, value: unknown): Valu
   }
   const inner = (values[first] ?? {}) as Values;
   return { ...values, [first]: rest.length === 0 ? value : withValue(inner, rest, value) };
+}
+
+/** The path of the table that says which authority is above the mesh's CA. */
+export const upstreamAuthority: ValuePath = ["mtls", "upstreamAuthority"];
+
+function isTable(value: unknown): value is Values {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * What to give helm so that a table of a release becomes this one: helm keeps what is not given, and takes away what is
+ * given as null. Pure.
+ */
+export function replacing(before: unknown, table: Values): Values {
+  const former = isTable(before) ? before : {};
+  const left = Object.keys(former).filter((name) => !(name in table));
+  return {
+    ...Object.fromEntries(left.map((name) => [name, null])),
+    ...Object.fromEntries(
+      Object.entries(table).map(([name, value]) => [
+        name,
+        isTable(value) ? replacing(former[name], value) : value,
+      ]),
+    ),
+  };
 }
 
 function readKey(path: string): string {
@@ -55,10 +88,15 @@ export function deployValues(given: GivenFlags, storage: "on" | "off" | undefine
   }
   if (given.mtlsUpstreamCaConf !== undefined) {
     const authority = readUpstreamAuthority(given.mtlsUpstreamCaConf);
-    values = withValue(values, ["mtls", "upstreamAuthority"], authority);
+    values = withValue(values, upstreamAuthority, authority);
   }
   if (given.registryKey !== undefined) {
     values = withValue(values, ["registry", "key"], readKey(given.registryKey));
+    // a mesh that is installed may log in the other way
+    values = withValue(withValue(values, ["registry", "username"], ""), ["registry", "password"], "");
+  }
+  if (given.registryUsername !== undefined) {
+    values = withValue(values, ["registry", "key"], "");
   }
   return storage === undefined ? values : withValue(values, ["mtls", "persistentStorage"], storage);
 }

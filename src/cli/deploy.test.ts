@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { Command } from "commander";
 
 import { deployFlags } from "./deploy-flags.ts";
-import { deployValues } from "./deploy-values.ts";
+import { deployValues, replacing } from "./deploy-values.ts";
 import { readUpstreamAuthority } from "./upstream-authority.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "deploy-"));
@@ -61,8 +61,12 @@ const flags: readonly (readonly [readonly string[], unknown])[] = [
     ["--prometheus-address", "prometheus.monitoring:9090"],
     { prometheusAddress: "prometheus.monitoring:9090" },
   ],
-  [["--registry-key", key], { registry: { key: '{"private_key": "x"}' } }],
-  [["--registry-username", "u", "--registry-password", "p"], { registry: { username: "u", password: "p" } }],
+  // the other way to log in, which an installed mesh may have, is taken away
+  [["--registry-key", key], { registry: { key: '{"private_key": "x"}', username: "", password: "" } }],
+  [
+    ["--registry-username", "u", "--registry-password", "p"],
+    { registry: { username: "u", password: "p", key: "" } },
+  ],
   [["--registry-server", "registry.test:5000/mesh"], { registry: { server: "registry.test:5000/mesh" } }],
   [["--spire-server-key-manager", "memory"], { mtls: { spireServerKeyManager: "memory" } }],
   [
@@ -82,6 +86,22 @@ test("every flag comes to be a value of the chart, and nothing else does", () =>
     deployFlags.map(({ option }) => option.long).filter((long) => !tested.has(long ?? "")),
     [],
   );
+});
+
+test("an exporter that is given twice", () => {
+  const args = ["--telemetry-exporters", "type=otlp,host=h,port=1"];
+  assert.deepEqual(valuesOf([...args, ...args]), {
+    telemetry: { exporters: { otlp: { host: "h", port: 1 } } },
+  });
+});
+
+test("what helm gets to replace a table", () => {
+  const before = { vault: { vaultAddr: "u", caCert: "c", tokenAuth: { token: "t" } } };
+  const vault = { vaultAddr: "v", approleAuth: { approleID: "i" } };
+  assert.deepEqual(replacing(before, { vault }), { vault: { ...vault, caCert: null, tokenAuth: null } });
+  const disk = { cert: "c", key: "k" };
+  assert.deepEqual(replacing(before, { disk }), { disk, vault: null });
+  assert.deepEqual(replacing(undefined, { disk }), { disk });
 });
 
 test("flags together", () => {
@@ -112,7 +132,7 @@ const wrong: readonly (readonly [readonly string[], RegExp])[] = [
   [["--telemetry-exporters", "type=otlp,host=h,port=1,tls=on"], /"tls" is not known/],
   [
     ["--telemetry-exporters", "type=otlp,host=h,port=1", "--telemetry-exporters", "type=otlp,host=i,port=1"],
-    /given twice/,
+    /traces go to one exporter, and h:1 was given before/,
   ],
   [["--telemetry-sampler-ratio", "1.5"], /from 0 to 1/],
   [["--telemetry-sampler-ratio", ""], /from 0 to 1/],

@@ -2,13 +2,14 @@
 import { chartKindsText, withChart } from "./chart-file.ts";
 import { controllerDeployment, meshNamespaces } from "./cluster-mesh.ts";
 import { applyCrds, parseCrds } from "./crds.ts";
-import type { Values } from "./deploy-values.ts";
+import { replacing, upstreamAuthority, valueAt, type Values, withValue } from "./deploy-values.ts";
 import { CommandError } from "./errors.ts";
 import { type Helm, runHelm } from "./helm.ts";
 import { jsonIfThere, type KubeClient } from "./kube-client.ts";
 import type { Workload } from "./kube-objects.ts";
 import type { Output } from "./program.ts";
-import { releaseOf, type ReleaseRecord, settleRelease } from "./release.ts";
+import { withNotice } from "./progress.ts";
+import { releaseOf, type ReleaseRecord, releaseRecords, settleRelease } from "./release.ts";
 import { findRelease, removeRelease } from "./release-removal.ts";
 
 /** A label of namespaces that `deploy` has made, and that `remove` so may delete. */
@@ -55,17 +56,41 @@ export async function settled(
   return undefined;
 }
 
+/** What the user has set of the release that helm goes on from: the newest that was deployed, else the newest. */
+async function valuesBefore({ client, namespace, helm }: Installation, release: string): Promise<unknown> {
+  const records = await releaseRecords(client, namespace, release);
+  const before = records.find(({ status }) => status === "deployed") ?? records[0];
+  if (before === undefined) {
+    return {};
+  }
+  const args = ["get", "values", release, "--namespace", namespace, "--revision", String(before.revision)];
+  const timeout = Math.floor(client.left());
+  return JSON.parse(await runHelm(helm, client.cluster, [...args, "--output", "json"], { timeout }));
+}
+
+/** Another authority replaces the former as a whole; all else is helm's to merge. */
+async function mergeable(installation: Installation, release: string, values: Values): Promise<Values> {
+  const authority = valueAt(values, upstreamAuthority) as Values | undefined;
+  if (authority === undefined) {
+    return values;
+  }
+  const before = valueAt(await valuesBefore(installation, release), upstreamAuthority);
+  return withValue(values, upstreamAuthority, replacing(before, authority));
+}
+
 /** Installs, or changes what is installed: values that are not given stay as the user has set them before. */
 export async function install(installation: Installation, release: string, values: Values): Promise<number> {
   const { client, namespace, helm, output } = installation;
   await applyCrds(client, parseCrds(chartKindsText()), output);
+  const input = JSON.stringify(await mergeable(installation, release, values));
   return withChart(async (chart) => {
     const flags = ["--install", "--reset-then-reuse-values", "--namespace", namespace, "--values", "-"];
     const args = ["upgrade", release, chart, ...flags, "--skip-crds", "--output", "json"];
-    const printed = await runHelm(helm, client.cluster, [...args, "--timeout", seconds(client.left())], {
-      input: JSON.stringify(values),
+    const run = runHelm(helm, client.cluster, [...args, "--timeout", seconds(client.left())], {
+      input,
       timeout: Math.floor(client.left()) + 5000,
     });
+    const printed = await withNotice(output, `helm writes the objects of release ${release}`, run);
     const { version } = JSON.parse(printed) as { readonly version?: unknown };
     return Number(version);
   });

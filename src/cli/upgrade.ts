@@ -33,7 +33,11 @@ async function upgrade(command: Command, yes: boolean, output: Output): Promise<
     `The control plane in namespace ${namespace} of ${client.cluster.name} is brought to version ${version}; traffic goes on.`,
     output,
   );
-  await settled(installation, release);
+  if ((await settled(installation, release)) === undefined) {
+    throw new CommandError(
+      `the release ${release} in namespace ${namespace} has no record, so the settings to keep are not known: an interrupted removal that was finished now takes it along; "nginx-meshctl deploy" with your flags installs the mesh again`,
+    );
+  }
   const revision = await install(installation, release, {});
   output.print(`  release     ${release}, revision ${revision} (helm ${helm.version})\n`);
   await untilReady(client, namespace, output);

@@ -67,11 +67,18 @@ const meshctl = (
 ): Promise<Ended> => runMeshctl(args, { KUBECONFIG: kubeconfig, ...environment });
 
 /** Without nodes nothing gets ready, so all but the end of a deployment can be seen. */
+async function deployed(helm: string, ...flags: readonly string[]): Promise<Ended> {
+  const ended = await meshctl(["deploy", "-t", "12s", ...flags], { HELM: helm });
+  assert.equal(ended.status, 1, ended.stderr);
+  assert.match(
+    ended.stderr,
+    /is installed, but not ready in time:[^]*Deployment nginx-mesh-controller: 0 of 1/,
+  );
+  return ended;
+}
+
 async function deploy(helm: string, ...flags: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await meshctl(["deploy", "-t", "12s", ...flags], { HELM: helm });
-  assert.equal(status, 1, stderr);
-  assert.match(stderr, /is installed, but not ready in time:[^]*Deployment nginx-mesh-controller: 0 of 1/);
-  return stdout;
+  return (await deployed(helm, ...flags)).stdout;
 }
 
 test("no mesh: every command says so, and what to do", async () => {
@@ -125,7 +132,16 @@ test("a user who may not: which verb on which resource", async () => {
 
 for (const [name, helm] of Object.entries(helms)) {
   test(`${name}: deploy with flags`, async () => {
-    const printed = await deploy(helm, "--mtls-mode", "strict", "--client-max-body-size", "2m");
+    const slow = join(folder, "slow");
+    writeFileSync(slow, `#!/bin/sh\n[ "$1" = upgrade ] && sleep 1.5\nexec ${helm} "$@"\n`, { mode: 0o755 });
+    const { stdout: printed, stderr } = await deployed(
+      slow,
+      "--mtls-mode",
+      "strict",
+      "--client-max-body-size",
+      "2m",
+    );
+    assert.match(stderr, /helm writes the objects of release nginx-mesh \.\.\./);
     assert.match(printed, /storage +off: the cluster has no default storage class/);
     assert.match(printed, /release +nginx-mesh, revision 1/);
     const { spec } = await read(settings);
@@ -202,6 +218,35 @@ for (const [name, helm] of Object.entries(helms)) {
     assert.equal((await read(settings))["spec"].mtls.mode, "strict");
   });
 
+  test(`${name}: another authority, and another way to log in to the registry, replace the former`, async () => {
+    const disk = authority("disk", "{cert_file_path: ca.pem, key_file_path: ca.pem}");
+    const login = ["--registry-username", "u", "--registry-password", "p"];
+    await deploy(helm, ...disk, "--registry-server", "registry.test", ...login);
+    assert.deepEqual(await upstreamKeys(), ["cert.pem", "key.pem"]);
+    const token = "{vault_addr: 'https://v', ca_cert_path: ca.pem, token_auth: {token: t}}";
+    await deploy(helm, ...authority("vault", token), "--registry-key", join(folder, "ca.pem"));
+    assert.deepEqual(await upstreamKeys(), ["UPSTREAM_VAULT_TOKEN", "ca.pem"]);
+    const role = "{vault_addr: 'https://v', approle_auth: {approle_id: i, approle_secret_id: s}}";
+    await deploy(helm, ...authority("vault", role), ...login);
+    assert.deepEqual(await upstreamKeys(), ["UPSTREAM_VAULT_APPROLE_SECRET_ID"]);
+    const key = await read("/api/v1/namespaces/nginx-mesh/secrets/nginx-mesh-registry-key");
+    const { auths } = JSON.parse(Buffer.from(key["data"][".dockerconfigjson"], "base64").toString());
+    assert.deepEqual([auths["registry.test"].username, auths["registry.test"].password], ["u", "p"]);
+  });
+
+  test(`${name}: upgrade does not install defaults over a removal that was interrupted`, async () => {
+    const [newest] = await list(`${records},status=deployed`);
+    assert.ok(newest);
+    const path = `/api/v1/namespaces/nginx-mesh/secrets/${newest.metadata.name}`;
+    await change("PATCH", path, { metadata: { labels: { status: "uninstalling" } } });
+    const { status, stderr } = await meshctl(["upgrade", "-y", "-t", "8s"], { HELM: helm });
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /settings to keep are not known.*"nginx-meshctl deploy"/);
+    await assert.rejects(read(controller), /not found/);
+    assert.deepEqual(await list(records), []);
+    await deploy(helm);
+  });
+
   test(`${name}: remove by a user who may not list a kind deletes nothing, and says which`, async () => {
     await allowNobody(chartGroups.filter((group) => group !== "admissionregistration.k8s.io"));
     const { status, stderr } = await meshctl(["remove", "-y", "-k", kubeconfigWith(nobody)]);
@@ -240,6 +285,20 @@ for (const [name, helm] of Object.entries(helms)) {
     const again = await meshctl(["remove", "-y"]);
     assert.match(again.stderr, /there is nothing of a mesh/);
   });
+}
+
+/** Flags for a file of an authority, beside a file ca.pem. */
+function authority(name: string, config: string): readonly string[] {
+  const file = join(folder, "authority.yaml");
+  const pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+  writeFileSync(join(folder, "ca.pem"), pem);
+  writeFileSync(file, `apiVersion: v1\nupstreamAuthority: ${name}\nconfig: ${config}\n`);
+  return ["--mtls-upstream-ca-conf", file];
+}
+
+async function upstreamKeys(): Promise<readonly string[]> {
+  const secret = await read("/api/v1/namespaces/nginx-mesh/secrets/spire-upstream-authority");
+  return Object.keys(secret["data"] ?? secret["stringData"]).sort();
 }
 
 /** Gives the account all rights in these groups; they count a moment later. */
