@@ -1,5 +1,6 @@
 import { strict as assert } from "node:assert";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
@@ -101,6 +102,72 @@ test("a broken object stays as it was, a removed one beside it goes", async () =
     assert.deepEqual(
       problems.map((problem) => `${problem.object} ${problem.field}`),
       ["Service default/b spec.ports[0].port", "Service default/b spec.ports[0].prot"],
+    );
+  });
+});
+
+const named = `apiVersion: v1
+kind: Service
+metadata:
+  name: a
+  namespace: shop
+spec: { ports: [{ port: 80 }] }
+`;
+
+/** Edit → the text that comes of it, in which nothing can be told to be Service shop/a. */
+const edits: readonly (readonly [string, string])[] = [
+  ["without a kind", named.replace("kind: Service\n", "")],
+  ["a misspelt kind", named.replace("Service", "Servic")],
+  ["a misspelt apiVersion", named.replace("v1", "v11")],
+  ["a name that is a number", named.replace("name: a", "name: 5")],
+  ["a name that none can have", named.replace("name: a", "name: A_")],
+  ["without a name", named.replace("  name: a\n", "")],
+  ["a namespace that none can have", named.replace("shop", "Shop")],
+  ["half written", named.slice(0, named.indexOf("kind"))],
+  ["written up to the name", named.slice(0, named.indexOf("  namespace"))],
+];
+
+for (const [edit, text] of edits) {
+  test(`${edit}: the object stays as it was until it is mended or removed`, async () => {
+    await withFolder({ "a.yaml": named, "b.yaml": service("b") }, async (path, write) => {
+      const folder = openFolder(path);
+      const read = async () => (await folder.read()).objects.map((object) => identify(object));
+      await read();
+      for (const broken of [text, `# still\n${text}`, `${text}# still\n`]) {
+        await write("a.yaml", broken);
+        assert.deepEqual(await read(), ["Service default/b", "Service shop/a"]);
+      }
+      await write("a.yaml", named.replace("name: a", "name: c"));
+      assert.deepEqual(await read(), ["Service default/b", "Service shop/c"]);
+    });
+  });
+}
+
+test("what is removed goes, also from beside what was broken or of no use before", async () => {
+  const broken = service("Broken");
+  const other = `apiVersion: example.com/v1\nkind: Thing\nmetadata: { name: a }\n`;
+  const text = [service("a"), broken, other].join("---\n");
+  await withFolder({ "a.yaml": text, "b.yaml": service("b") }, async (path, write) => {
+    const folder = openFolder(path);
+    assert.deepEqual(await names(folder), ["a", "b"]);
+    await write("a.yaml", [broken, other].join("---\n"));
+    assert.deepEqual(await names(folder), ["b"]);
+  });
+});
+
+test("a pipe is told and not waited for; links are followed", async () => {
+  await withFolder({ "a.yaml": service("a"), "..data/b": service("b") }, async (path) => {
+    execFileSync("mkfifo", [join(path, "pipe.yaml")]);
+    await symlink("..data/b", join(path, "b.yaml"));
+    await symlink("pipe.yaml", join(path, "to-pipe.yaml"));
+    const { objects, problems } = await openFolder(path).read();
+    assert.deepEqual(
+      objects.map((object) => object.metadata.name),
+      ["a", "b"],
+    );
+    assert.deepEqual(
+      problems.map(({ object, message }) => `${object} ${message}`),
+      ["pipe.yaml is no regular file, and not read", "to-pipe.yaml is no regular file, and not read"],
     );
   });
 });

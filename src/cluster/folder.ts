@@ -28,6 +28,8 @@ export class FolderError extends Error {
 interface ReadFile extends Manifest {
   /** Equal: the file has not changed. */
   readonly signature: string;
+  /** Names of those objects that are from a text before. */
+  readonly kept: ReadonlySet<string>;
   /** Milliseconds since 1970 at which objects disappeared from it. */
   readonly lostAt?: number;
 }
@@ -76,23 +78,39 @@ function unreadable(file: string, message: string): Problem {
   return { object: file, field: "", reason: "UnreadableFile", message, severity: "error" };
 }
 
-/** Objects of before that the new text still has, but broken, or may have: its YAML does not parse. */
-function keptFrom(before: readonly SourcedObject[], read: Manifest): readonly SourcedObject[] {
-  if (!read.problems.some((problem) => problem.severity === "error")) {
-    return [];
-  }
-  const present = new Set(read.objects.map((entry) => identify(entry.object)));
-  const broken = new Set(read.problems.map((problem) => problem.object));
-  const yamlBroken = read.problems.some((problem) => problem.reason === "InvalidYaml");
-  return before.filter((entry) => {
+function namesIn(objects: readonly SourcedObject[]): ReadonlySet<string> {
+  return new Set(objects.map((entry) => identify(entry.object)));
+}
+
+/** Of `Kind namespace/name` what stays when the kind is another. */
+function placeOf(name: string): string {
+  return name.slice(name.indexOf(" ") + 1);
+}
+
+/**
+ * Objects of before that the new text still has, but broken, or may have: what is wrong has another name, or none, and was
+ * not wrong before. A kind that the mesh does not use is taken for a broken one where it stands in the place of one that it does.
+ */
+function keptFrom(before: ReadFile, read: Manifest): readonly SourcedObject[] {
+  const had = namesIn(before.objects);
+  const told = new Set(before.problems.map((problem) => problem.object));
+  const mayBe = (name: string, { object, reason, severity }: Problem): boolean => {
+    if (object === name || reason === "InvalidYaml") {
+      return true;
+    }
+    const suspect = !had.has(object) && (before.kept.has(name) || !told.has(object));
+    return suspect && (severity === "error" || placeOf(object) === placeOf(name));
+  };
+  const present = namesIn(read.objects);
+  return before.objects.filter((entry) => {
     const name = identify(entry.object);
-    return !present.has(name) && (yamlBroken || broken.has(name));
+    return !present.has(name) && read.problems.some((problem) => mayBe(name, problem));
   });
 }
 
 /** Whether the new state of a file has lost objects, and so recently that it must be looked at once more. */
 function unsettled(before: ReadFile, objects: readonly SourcedObject[], changedAt: number): boolean {
-  const present = new Set(objects.map((entry) => identify(entry.object)));
+  const present = namesIn(objects);
   const lost = before.objects.some((entry) => !present.has(identify(entry.object)));
   return lost && Math.abs(Date.now() - changedAt) < settleMilliseconds;
 }
@@ -101,6 +119,7 @@ async function readOne(file: string, name: string, before: ReadFile | undefined)
   const failed = (signature: string, message: string): ReadFile => ({
     signature,
     objects: before?.objects ?? [],
+    kept: before?.kept ?? new Set(),
     problems: [unreadable(name, message)],
   });
   try {
@@ -109,16 +128,21 @@ async function readOne(file: string, name: string, before: ReadFile | undefined)
     if (before?.signature === signature) {
       return before;
     }
+    // a pipe would keep its reader waiting for ever
+    if (!status.isFile()) {
+      return failed(signature, "is no regular file, and not read");
+    }
     if (status.size > largestFile) {
       return failed(signature, `is ${status.size} bytes long; at most ${largestFile} are read`);
     }
     const read = readManifest(await readFile(file, "utf8"), name);
-    const objects = [...read.objects, ...keptFrom(before?.objects ?? [], read)];
+    const kept = before === undefined ? [] : keptFrom(before, read);
+    const objects = [...read.objects, ...kept];
     const young = Math.abs(Date.now() - status.mtimeMs) < youngMilliseconds;
     if (before !== undefined && unsettled(before, objects, status.mtimeMs)) {
       return { ...before, signature: "", lostAt: status.mtimeMs };
     }
-    return { signature: young ? "" : signature, objects, problems: read.problems };
+    return { signature: young ? "" : signature, objects, kept: namesIn(kept), problems: read.problems };
   } catch (error) {
     return failed("", `cannot be read: ${(error as Error).message}`);
   }
