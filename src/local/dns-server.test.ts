@@ -66,9 +66,11 @@ async function overUdp(message: Buffer): Promise<Packet> {
   return decode(answer);
 }
 
-/** Sends the bytes in the given pieces. */
-async function overTcp(message: Buffer, pieces: number): Promise<Packet> {
-  const framed = Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message]);
+/** Sends the questions in the given number of pieces, and gives the answers as they come. */
+async function overTcp(messages: readonly Buffer[], pieces: number): Promise<Packet[]> {
+  const framed = Buffer.concat(
+    messages.flatMap((message) => [Buffer.from([message.length >> 8, message.length & 255]), message]),
+  );
   const socket = connect(port, "127.0.0.1");
   const size = Math.ceil(framed.length / pieces);
   for (let at = 0; at < framed.length; at += size) {
@@ -76,12 +78,20 @@ async function overTcp(message: Buffer, pieces: number): Promise<Packet> {
     await new Promise((done) => setTimeout(done, 5));
   }
   let received = Buffer.alloc(0);
-  while (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) {
-    const [chunk] = (await once(socket, "data", { signal: AbortSignal.timeout(5000) })) as [Buffer];
-    received = Buffer.concat([received, chunk]);
+  const answers: Packet[] = [];
+  socket.setTimeout(5000, () => socket.destroy(new Error(`${answers.length} answers`)));
+  for await (const chunk of socket) {
+    received = Buffer.concat([received, chunk as Buffer]);
+    while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
+      const end = 2 + received.readUInt16BE(0);
+      answers.push(decode(received.subarray(2, end)));
+      received = received.subarray(end);
+    }
+    if (answers.length === messages.length) {
+      break;
+    }
   }
-  socket.destroy();
-  return decode(received.subarray(2));
+  return answers;
 }
 
 function addressesIn(packet: Packet): string[] {
@@ -106,8 +116,23 @@ test("an answer that does not fit a datagram is cut, and whole over TCP, in what
   const cut = await overUdp(question("many.shop.svc.cluster.local"));
   assert.equal((cut.flags ?? 0) & TRUNCATED_RESPONSE, TRUNCATED_RESPONSE);
   for (const pieces of [1, 2, 7]) {
-    const whole = await overTcp(question("many.shop.svc.cluster.local"), pieces);
-    assert.deepEqual(addressesIn(whole).sort(), [...many].sort());
+    const [whole] = await overTcp([question("many.shop.svc.cluster.local")], pieces);
+    assert.deepEqual(addressesIn(whole!).sort(), [...many].sort());
+  }
+});
+
+test("questions that come at once over TCP are answered in their order", async () => {
+  const questions = [
+    question("www.example.com"),
+    question("many.shop.svc.cluster.local"),
+    question("many.shop.svc.cluster.local", "AAAA"),
+  ];
+  for (const pieces of [1, 2, 7]) {
+    const answers = await overTcp(questions, pieces);
+    assert.deepEqual(
+      answers.map((answer) => addressesIn(answer).length),
+      [1, many.length, 0],
+    );
   }
 });
 

@@ -84,24 +84,27 @@ export async function serveDns(address: string, forwarder: Forwarder, port = 53)
   });
   const tcp: Server = createServer((socket) => {
     let pending = Buffer.alloc(0);
+    let answered = Promise.resolve();
+    const reply = async (message: Buffer): Promise<void> => {
+      const bytes = await answer(message, respond);
+      if (bytes === undefined) {
+        socket.destroy();
+        return;
+      }
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(bytes.length);
+      socket.write(Buffer.concat([length, bytes]));
+    };
     socket.setTimeout(10_000, () => socket.destroy());
     socket.on("error", () => undefined);
     socket.on("data", (chunk: Buffer) => {
       pending = Buffer.concat([pending, chunk]);
-      if (pending.length < 2 || pending.length < 2 + pending.readUInt16BE(0)) {
-        return;
+      // several may come at once (RFC 7766, section 6.2.1.1): resolvers ask for A and AAAA in one write
+      while (pending.length >= 2 && pending.length >= 2 + pending.readUInt16BE(0)) {
+        const message = pending.subarray(2, 2 + pending.readUInt16BE(0));
+        pending = pending.subarray(2 + message.length);
+        answered = answered.then(() => reply(message));
       }
-      const message = pending.subarray(2, 2 + pending.readUInt16BE(0));
-      pending = pending.subarray(2 + message.length);
-      void answer(message, respond).then((reply) => {
-        if (reply === undefined) {
-          socket.destroy();
-          return;
-        }
-        const length = Buffer.alloc(2);
-        length.writeUInt16BE(reply.length);
-        socket.write(Buffer.concat([length, reply]));
-      });
     });
   });
   await Promise.all([
