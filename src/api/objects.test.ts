@@ -102,6 +102,37 @@ for (const [path, value, expected] of wrong) {
   });
 }
 
+/** Paths of the Deployment that may be empty. */
+const emptied = [
+  "metadata.namespace",
+  "metadata.annotations",
+  "spec.selector.matchExpressions",
+  "spec.template.metadata",
+  "spec.template.metadata.annotations",
+  "spec.template.spec.initContainers",
+  "spec.template.spec.containers.0.env",
+  "spec.template.spec.containers.0.env.0.value",
+  "spec.template.spec.containers.0.ports",
+  "spec.template.spec.containers.0.readinessProbe.httpGet.path",
+  "spec.template.spec.containers.0.livenessProbe",
+  "spec.template.spec.securityContext",
+];
+
+for (const path of emptied) {
+  test(`${path} left empty is as if it were not written`, () => {
+    const { object, problems } = parseObject(changed(path, null), "file.yaml:1");
+    assert.deepEqual(problems, []);
+    const without = parseObject(changed(path, undefined), "file.yaml:1").object;
+    assert.equal(JSON.stringify(object), JSON.stringify(without));
+  });
+}
+
+test("what is needed, unknown, or a value in a map of free names may not be empty", () => {
+  for (const path of ["metadata.name", "spec.template", "spec.selector.matchLabels.app", "spec.replica"]) {
+    assert.equal(parseObject(changed(path, null), "file.yaml:1").object, undefined, path);
+  }
+});
+
 test("other groups' kinds are left alone, unknown versions of ours are errors", () => {
   const foreign = parseObject({ apiVersion: "example.com/v1", kind: "Thing", metadata: { name: "a" } }, "f");
   assert.deepEqual(

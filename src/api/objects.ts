@@ -22,6 +22,7 @@ import {
   trafficSplit,
   trafficTarget,
 } from "./policies.ts";
+import { withoutNulls } from "./nulls.ts";
 import type { Problem, ProblemReason } from "./problem.ts";
 
 const schemas = {
@@ -137,7 +138,7 @@ export type Parsed =
 /** Reads one object; `where` stands for it in problems until its kind and name are known. */
 export function parseObject(raw: unknown, where: string): Parsed {
   const failed = (problems: readonly Problem[]): Parsed => ({ object: undefined, problems });
-  const shape = head.safeParse(raw);
+  const shape = head.safeParse(withoutNulls(head, raw));
   if (!shape.success) {
     return failed(shape.error.issues.flatMap((issue) => describe(where, issue)));
   }
@@ -159,7 +160,7 @@ export function parseObject(raw: unknown, where: string): Parsed {
       },
     ]);
   }
-  const result = schema.safeParse(raw);
+  const result = schema.safeParse(withoutNulls(schema, raw));
   if (!result.success) {
     return failed(result.error.issues.flatMap((issue) => describe(object, issue)));
   }
