@@ -5,6 +5,7 @@ import type { Problem, ProblemReason } from "../api/problem.ts";
 import { objectsOf, type Snapshot } from "../cluster/snapshot.ts";
 import type { HttpMatch } from "../wire/messages.ts";
 import type { Backend, Report, Route, Service, ServicePort } from "./mesh.ts";
+import { routeGroups } from "./route-groups.ts";
 
 type Services = ReadonlyMap<string, Service>;
 type Groups = ReadonlyMap<string, HttpRouteGroup>;
@@ -64,7 +65,7 @@ function matchesOf(split: TrafficSplit, groups: Groups): Found<readonly HttpMatc
     (groups.get(inNamespaceOf(split, name))?.spec.matches ?? []).map(matchOf),
   );
   return references.length > 0 && matches.length === 0
-    ? refuse(split, "spec.matches", "InvalidValue", "its HTTPRouteGroups have no matches")
+    ? refuse(split, "spec.matches", "InvalidValue", "its HTTPRouteGroups have no matches that can be used")
     : { value: matches };
 }
 
@@ -219,12 +220,7 @@ export function withRoutes(
 ): readonly Service[] {
   const plain = new Map(services.map((service) => [`${service.namespace}/${service.name}`, service]));
   const routed = new Map(plain);
-  const groups = new Map(
-    objectsOf(snapshot, "HTTPRouteGroup").map((group) => [
-      `${namespaceOf(group)}/${group.metadata.name}`,
-      group,
-    ]),
-  );
+  const groups = routeGroups(snapshot, report);
   const used: TrafficSplit[] = [];
   for (const split of objectsOf(snapshot, "TrafficSplit")) {
     const result = applySplit(split, routed, plain, groups);

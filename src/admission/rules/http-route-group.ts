@@ -1,32 +1,11 @@
 import type { Problem } from "../../api/problem.ts";
+import { expressionErrors } from "../../model/route-groups.ts";
 import { complaints, type Complaints, repeated, type Rule } from "./rule.ts";
 
 type Match = NonNullable<Parameters<Rule<"HTTPRouteGroup">>[0]["spec"]["matches"]>[number];
 
 /** RFC 9110, section 5.6.2. */
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** What PCRE knows and JavaScript does not; such an expression cannot be checked here. */
-const onlyInPcre = /\(\?[imsxUJ-]*\)|\(\?P|\(\?>|\(\?[#|&R+-]|\(\*|\\[AZzGKQEhHRNXC]|[+*?}]\+|\[\[:/;
-
-/** Why it is no regular expression; undefined: it is one, as far as can be told. */
-function expressionError(text: string): string | undefined {
-  try {
-    RegExp(text);
-    return undefined;
-  } catch (error) {
-    return onlyInPcre.test(text)
-      ? undefined
-      : (error as Error).message.replace(/^Invalid regular expression: /, "");
-  }
-}
-
-function expressions(match: Match): readonly (readonly [string, string])[] {
-  return [
-    ...(match.pathRegex === undefined ? [] : [["pathRegex", match.pathRegex] as const]),
-    ...Object.entries(match.headers ?? {}).map(([name, value]) => [`headers["${name}"]`, value] as const),
-  ];
-}
-
 function matchProblems(match: Match, at: string, { error, warning }: Complaints): readonly Problem[] {
   const { methods = [], headers = {} } = match;
   const empty = match.pathRegex === undefined && methods.length === 0 && Object.keys(headers).length === 0;
@@ -40,12 +19,7 @@ function matchProblems(match: Match, at: string, { error, warning }: Complaints)
           ),
         ]
       : []),
-    ...expressions(match).flatMap(([field, text]) => {
-      const why = expressionError(text);
-      return why === undefined
-        ? []
-        : [error(`${at}.${field}`, "InvalidValue", `is no regular expression: ${why}`)];
-    }),
+    ...expressionErrors(match).map(({ field, message }) => error(`${at}.${field}`, "InvalidValue", message)),
     ...methods.flatMap((method, index) => {
       const field = `${at}.methods[${index}]`;
       if (!token.test(method)) {

@@ -99,6 +99,7 @@ const cases: readonly (readonly [string, string, ...string[]])[] = [
   ],
   // only PCRE can tell
   ["HTTPRouteGroup", "{ matches: [{ name: a, pathRegex: '(?i)/a++(?>b)' }] }"],
+  ["HTTPRouteGroup", `{ matches: [{ name: a, pathRegex: "(?x: /a )(?'n'b)(?1)" }] }`],
   [
     "HTTPRouteGroup",
     "{ matches: [{ name: a, methods: [get, 'GET,PUT'] }] }",
