@@ -73,8 +73,8 @@ function read(nats: Nats, socket: TcpSocket): string {
   }
 }
 
-/** Writes what is queued, and a ping now and then; returns why the connection is broken. */
-function write(nats: Nats, socket: TcpSocket): string {
+/** Writes what is queued, and a ping now and then; returns when the connection is broken. */
+function write(nats: Nats, socket: TcpSocket): void {
   let pingAt = ngx.now() + pingInterval;
   while (!ngx.worker.exiting()) {
     if (ngx.now() >= nats.againAt) {
@@ -83,7 +83,8 @@ function write(nats: Nats, socket: TcpSocket): string {
     askAll(nats);
     if (ngx.now() >= pingAt) {
       if (nats.pongMissing) {
-        return `no answer to a ping for ${pingInterval} s`;
+        socket.close();
+        return;
       }
       // also while there is much to write: the server answers nothing else to that
       nats.pongMissing = true;
@@ -95,15 +96,14 @@ function write(nats: Nats, socket: TcpSocket): string {
       while (nats.queue.length > 0) {
         nats.queue.pop();
       }
-      const [sent, error] = socket.send(data);
+      const [sent] = socket.send(data);
       if (sent === undefined) {
-        return error ?? "cannot write";
+        return;
       }
     }
     const next = nats.again.length > 0 ? math.min(pingAt, nats.againAt) : pingAt;
     nats.work.wait(math.max(next - ngx.now(), 0.01));
   }
-  return "the worker ends";
 }
 
 function greet(nats: Nats, socket: TcpSocket): string | undefined {
@@ -149,23 +149,11 @@ function session(nats: Nats): string {
   nats.state.error = "";
   nats.pongMissing = false;
   begin(nats);
-  // neither can close the socket while the other waits for it
   const writer = ngx.thread.spawn(() => write(nats, socket));
-  const reader = ngx.thread.spawn(() => read(nats, socket));
-  const [, end] = ngx.thread.wait(reader, writer);
-  ngx.thread.kill(reader);
+  const end = read(nats, socket);
   ngx.thread.kill(writer);
   socket.close();
-  return `${end as string}`;
-}
-
-/** How the next connection ended; an error in what it does ends only it. */
-function connectOnce(nats: Nats, locate: () => string | undefined): string {
-  try {
-    return locate() ?? session(nats);
-  } catch (error) {
-    return `${error as string}`;
-  }
+  return end;
 }
 
 /** A new connection knows nothing of the subscriptions of the one before. */
@@ -196,7 +184,7 @@ export function followNats(nats: Nats, ready: () => boolean, locate: () => strin
   let pause = 0.02;
   while (!ngx.worker.exiting()) {
     if (ready()) {
-      const end = connectOnce(nats, locate);
+      const end = locate() ?? session(nats);
       if (nats.state.state === "connected") {
         pause = 0.02;
         nats.state.reconnects = nats.state.reconnects + 1;
