@@ -8,6 +8,7 @@ import { jsonIfThere, type KubeClient, KubeError } from "./kube-client.ts";
 import { itemsOf, objectOf, type Pod, podSchema, type Workload, workloadSchema } from "./kube-objects.ts";
 import { isReady, podTrouble } from "./pod-trouble.ts";
 import { forwardPort } from "./port-forward.ts";
+import { creationTrouble } from "./workload-trouble.ts";
 
 export const controllerName = "nginx-mesh-controller";
 /** Port of the control API on the controller's loopback. */
@@ -59,6 +60,10 @@ export async function podsOf(client: KubeClient, workload: Workload): Promise<re
   return itemsOf(podSchema, await client.json({ path }), `the pods of ${name}`);
 }
 
+async function withoutPods(client: KubeClient, deployment: Workload): Promise<string> {
+  return `: ${(await creationTrouble(client, deployment)) ?? "it has no pods"}`;
+}
+
 /** A ready pod of the controller. Throws CommandError: no mesh, no ready pod. */
 export async function controllerPod(client: KubeClient, namespace: string): Promise<Pod> {
   const deployment = await controllerDeployment(client, namespace);
@@ -71,8 +76,9 @@ export async function controllerPod(client: KubeClient, namespace: string): Prom
   const chosen = ready.find((pod) => leader?.startsWith(`${pod.metadata.name}-`)) ?? ready[0];
   if (chosen === undefined) {
     const reasons = pods.map((pod) => `\n  pod ${pod.metadata.name}: ${podTrouble(pod)}`).join("");
+    const why = reasons === "" ? await withoutPods(client, deployment) : `:${reasons}`;
     throw new CommandError(
-      `the controller of the mesh in namespace ${namespace} is not ready${reasons === "" ? ": it has no pods" : `:${reasons}`}\n"kubectl -n ${namespace} describe deployment ${controllerName}" may say more`,
+      `the controller of the mesh in namespace ${namespace} is not ready${why}\n"kubectl -n ${namespace} describe deployment ${controllerName}" may say more`,
     );
   }
   return chosen;

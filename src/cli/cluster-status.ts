@@ -3,7 +3,8 @@ import { podsOf } from "./cluster-mesh.ts";
 import { type KubeClient, KubeError } from "./kube-client.ts";
 import { itemsOf, type Pod, podSchema, type Workload, workloadSchema } from "./kube-objects.ts";
 import { isReady, podTrouble } from "./pod-trouble.ts";
-import type { MeshPart, MeshPod } from "./status-text.ts";
+import type { MeshPart, MeshPod, MeshStatus } from "./status-text.ts";
+import { creationTrouble } from "./workload-trouble.ts";
 
 const kinds = [
   ["Deployment", "deployments"],
@@ -27,26 +28,60 @@ export function countsOf(workload: Workload): { readonly ready: number; readonly
 
 async function partOf(client: KubeClient, kind: string, workload: Workload): Promise<MeshPart> {
   const counts = countsOf(workload);
-  const pods = counts.ready < counts.wanted ? await podsOf(client, workload) : [];
+  const name = `${kind} ${workload.metadata.name}`;
+  if (counts.ready >= counts.wanted) {
+    return { name, ...counts, troubles: [] };
+  }
+  const pods = await podsOf(client, workload);
+  const missing = pods.length < counts.wanted ? await creationTrouble(client, workload) : undefined;
+  const unready = pods.filter((pod) => !isReady(pod));
   return {
-    name: `${kind} ${workload.metadata.name}`,
+    name,
     ...counts,
-    troubles: pods
-      .filter((pod) => !isReady(pod))
-      .map((pod) => `pod ${pod.metadata.name}: ${podTrouble(pod)}`),
+    troubles: [
+      ...(missing === undefined ? [] : [missing]),
+      ...unready.map((pod) => `pod ${pod.metadata.name}: ${podTrouble(pod)}`),
+    ],
   };
+}
+
+async function partsOfKind(
+  client: KubeClient,
+  namespace: string,
+  [kind, resource]: (typeof kinds)[number],
+): Promise<readonly MeshPart[]> {
+  const path = `/apis/apps/v1/namespaces/${namespace}/${resource}`;
+  const workloads = itemsOf(workloadSchema, await client.json({ path }), resource);
+  return Promise.all(workloads.map((workload) => partOf(client, kind, workload)));
+}
+
+function inOrder(lists: readonly (readonly MeshPart[])[]): readonly MeshPart[] {
+  return lists.flat().sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** The workloads of the mesh's namespace. Throws CommandError. */
 export async function clusterParts(client: KubeClient, namespace: string): Promise<readonly MeshPart[]> {
-  const lists = await Promise.all(
-    kinds.map(async ([kind, resource]) => {
-      const path = `/apis/apps/v1/namespaces/${namespace}/${resource}`;
-      const workloads = itemsOf(workloadSchema, await client.json({ path }), resource);
-      return Promise.all(workloads.map((workload) => partOf(client, kind, workload)));
-    }),
-  );
-  return lists.flat().sort((a, b) => (a.name < b.name ? -1 : 1));
+  return inOrder(await Promise.all(kinds.map((kind) => partsOfKind(client, namespace, kind))));
+}
+
+/** Those that this user may see, and why the others cannot be seen. Throws CommandError. */
+export async function visibleParts(
+  client: KubeClient,
+  namespace: string,
+): Promise<Pick<MeshStatus, "parts" | "unseen">> {
+  const unseen: string[] = [];
+  const lists = kinds.map(async (kind) => {
+    try {
+      return await partsOfKind(client, namespace, kind);
+    } catch (error) {
+      if (!(error instanceof KubeError && error.code === 403)) {
+        throw error;
+      }
+      unseen.push(error.message);
+      return [];
+    }
+  });
+  return { parts: inOrder(await Promise.all(lists)), unseen: unseen.sort() };
 }
 
 /** Path of all pods that have a sidecar. */

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { countsOf } from "./cluster-status.ts";
+import { clusterParts, countsOf, visibleParts } from "./cluster-status.ts";
 import { crdStep, parseCrds } from "./crds.ts";
+import { type KubeClient, KubeError } from "./kube-client.ts";
 import { objectSchema, type Pod, podSchema, type Workload, workloadSchema } from "./kube-objects.ts";
 import { isReady, podTrouble } from "./pod-trouble.ts";
 import { belongsTo, pathOf } from "./release-objects.ts";
@@ -96,6 +97,23 @@ test("how many pods of a workload are ready: those of its newest form", () => {
   for (const [one, expected, wanted] of cases) {
     assert.deepEqual(countsOf(one), { ready: expected, wanted });
   }
+});
+
+test("parts that a user may not list are told", async () => {
+  const spec = { replicas: 1, selector: { matchLabels: {} } };
+  const status = { readyReplicas: 1, updatedReplicas: 1 };
+  const json: KubeClient["json"] = async ({ path }) => {
+    if (path.endsWith("/statefulsets")) {
+      throw new KubeError("may not list statefulsets", 403);
+    }
+    return { items: path.endsWith("/deployments") ? [{ metadata: { name: "c" }, spec, status }] : [] };
+  };
+  const client = { json } as unknown as KubeClient;
+  assert.deepEqual(await visibleParts(client, "m"), {
+    parts: [{ name: "Deployment c", ready: 1, wanted: 1, troubles: [] }],
+    unseen: ["may not list statefulsets"],
+  });
+  await assert.rejects(clusterParts(client, "m"), { name: "CommandError" });
 });
 
 test("what a rollout waits for", () => {

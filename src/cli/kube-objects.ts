@@ -38,6 +38,17 @@ const container = z.object({
   restartPolicy: z.string().optional(),
 });
 
+const conditions = z
+  .array(
+    z.object({
+      type: z.string(),
+      status: z.string(),
+      reason: z.string().default(""),
+      message: z.string().default(""),
+    }),
+  )
+  .default([]);
+
 export const podSchema = z.object({
   metadata,
   spec: z.object({
@@ -48,16 +59,7 @@ export const podSchema = z.object({
   status: z
     .object({
       phase: z.string().default(""),
-      conditions: z
-        .array(
-          z.object({
-            type: z.string(),
-            status: z.string(),
-            reason: z.string().default(""),
-            message: z.string().default(""),
-          }),
-        )
-        .default([]),
+      conditions,
       containerStatuses: z.array(containerStatus).default([]),
       initContainerStatuses: z.array(containerStatus).default([]),
     })
@@ -69,7 +71,7 @@ export type Pod = z.infer<typeof podSchema>;
 /** Deployment, StatefulSet or DaemonSet: how many pods it wants, and how many are as they should be. */
 export const workloadSchema = z.object({
   kind: z.string().default(""),
-  metadata: metadata.extend({ generation: z.number().default(0) }),
+  metadata: metadata.extend({ uid: z.string().default(""), generation: z.number().default(0) }),
   spec: z.object({
     replicas: z.number().optional(),
     selector: z.object({ matchLabels: strings }),
@@ -83,6 +85,7 @@ export const workloadSchema = z.object({
       desiredNumberScheduled: z.number().optional(),
       numberReady: z.number().default(0),
       updatedNumberScheduled: z.number().default(0),
+      conditions,
     })
     .default({
       observedGeneration: 0,
@@ -91,6 +94,7 @@ export const workloadSchema = z.object({
       updatedReplicas: 0,
       numberReady: 0,
       updatedNumberScheduled: 0,
+      conditions: [],
     }),
 });
 

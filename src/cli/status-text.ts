@@ -43,6 +43,8 @@ export interface MeshStatus {
   readonly controller: ControllerStatus;
   /** Empty in local mode, whose engine looks after its parts. */
   readonly parts: readonly MeshPart[];
+  /** Parts that this user may not look at: which access is denied. */
+  readonly unseen: readonly string[];
   readonly pods: readonly MeshPod[];
   readonly problems: readonly Problem[];
 }
@@ -125,6 +127,10 @@ export function statusText(status: MeshStatus, now: number): string {
     ],
     ["Problems", problems.length === 0 ? "none" : String(problems.length)],
   ]);
-  const lines = [...complaints(status), ...warnings.map((problem) => `warning: ${formatProblem(problem)}`)];
+  const lines = [
+    ...complaints(status),
+    ...status.unseen.map((why) => `not looked at: ${why}`),
+    ...warnings.map((problem) => `warning: ${formatProblem(problem)}`),
+  ];
   return lines.length === 0 ? text : `${text}\n${lines.join("\n")}\n`;
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command, Option } from "commander";
 
 import type { Problem } from "../api/problem.ts";
-import { clusterParts, clusterPods } from "./cluster-status.ts";
+import { clusterPods, visibleParts } from "./cluster-status.ts";
 import { type ControllerClient, controllerAt, type MeshPlace, meshPlace } from "./controller-client.ts";
 import { parseDuration } from "./duration.ts";
 import { CommandError, exitStatus } from "./errors.ts";
@@ -25,14 +25,14 @@ async function meshStatus(asked: ControllerClient): Promise<MeshStatus> {
 
 async function surroundings(
   mesh: ControllerClient["mesh"],
-): Promise<Pick<MeshStatus, "mesh" | "parts" | "pods">> {
+): Promise<Pick<MeshStatus, "mesh" | "parts" | "unseen" | "pods">> {
   if (mesh.kind === "local") {
     const { name, state } = mesh.local;
-    return { mesh: { name, place: state }, parts: [], pods: await localPods(mesh.local) };
+    return { mesh: { name, place: state }, parts: [], unseen: [], pods: await localPods(mesh.local) };
   }
   const { client, namespace } = mesh.cluster;
-  const [parts, pods] = await Promise.all([clusterParts(client, namespace), clusterPods(client)]);
-  return { mesh: { name: namespace, place: client.cluster.name }, parts, pods };
+  const [seen, pods] = await Promise.all([visibleParts(client, namespace), clusterPods(client)]);
+  return { mesh: { name: namespace, place: client.cluster.name }, ...seen, pods };
 }
 
 const interval = 1000;

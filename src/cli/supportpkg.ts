@@ -98,9 +98,22 @@ async function askController(into: Gathering): Promise<void> {
   }
 }
 
-async function podsOfNamespace({ client, namespace }: Gathering): Promise<readonly Pod[]> {
+async function podsOfNamespace(client: KubeClient, namespace: string): Promise<readonly Pod[]> {
   const path = `/api/v1/namespaces/${namespace}/pods`;
   return itemsOf(podSchema, await client.json({ path }), "pods");
+}
+
+/** Without a list of pods there are no logs, but all else. */
+async function podsFor(into: Gathering, list: Promise<readonly Pod[]>): Promise<readonly Pod[]> {
+  try {
+    return await list;
+  } catch (error) {
+    if (!(error instanceof CommandError)) {
+      throw error;
+    }
+    into.errors.push(`logs/: ${redactText(error.message)}`);
+    return [];
+  }
 }
 
 async function gather(into: Gathering, sidecarLogs: boolean): Promise<void> {
@@ -113,7 +126,9 @@ async function gather(into: Gathering, sidecarLogs: boolean): Promise<void> {
   const wanted = objectFiles(namespace, injectedPodsPath);
   output.print(`  objects     ${wanted.length} kinds\n`);
   await inParallel(wanted, (one) => take(into, one.file, () => objects(into, one)));
-  const logs = logFiles(await podsOfNamespace(into), sidecarLogs ? await injectedPods(client) : []);
+  const own = await podsFor(into, podsOfNamespace(quick(client), namespace));
+  const injected = sidecarLogs ? await podsFor(into, injectedPods(quick(client))) : [];
+  const logs = logFiles(own, injected);
   output.print(`  logs        ${logs.length} containers\n`);
   await inParallel(logs, ({ file, path }) =>
     take(into, file, async () => redactText(await quick(client).text({ path, accept: "*/*" }))),

@@ -148,6 +148,7 @@ const well: MeshStatus = {
     settings: { mtlsMode: "permissive", trustDomain: "example.org" },
   },
   parts: [],
+  unseen: [],
   pods: [],
   problems: [],
 };
@@ -193,6 +194,7 @@ test("status: what is not well is said", () => {
       },
       { name: "DaemonSet spire-agent", ready: 0, wanted: 2, troubles: [] },
     ],
+    unseen: ["the cluster does not allow this user to list statefulsets.apps"],
     pods: [pod, { ...pod, name: "web-2", terminating: true }, { ...pod, name: "web-3", ready: true }],
     problems: [
       {
@@ -222,6 +224,7 @@ StatefulSet spire-server: 0 of 1 pods are ready: pod spire-server-0: ErrImagePul
 DaemonSet spire-agent: 0 of 2 pods are ready: its pods do not exist yet
 pod shop/web-1 is not ready; its log may say why
 error: TrafficSplit shop/a: spec.backends: no Service b
+not looked at: the cluster does not allow this user to list statefulsets.apps
 warning: Service shop/c: no pods
 `,
   );

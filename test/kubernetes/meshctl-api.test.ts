@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { chartGroups } from "../../src/cli/release-objects.ts";
-import { helms } from "../chart/programs.ts";
+import { attempt, helms } from "../chart/programs.ts";
 import { type KubeApi, startKubeApi } from "../fixtures/kube-api-server.ts";
 import { runMeshctl, type Ended } from "./meshctl.ts";
 
@@ -43,7 +43,11 @@ after(async () => {
 });
 
 interface AnyObject {
-  readonly metadata: { readonly name: string; readonly labels?: Record<string, string> };
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly labels?: Record<string, string>;
+  };
   // oxlint-disable-next-line no-explicit-any -- of any kind; a test knows which
   readonly [field: string]: any;
 }
@@ -198,6 +202,68 @@ for (const [name, helm] of Object.entries(helms)) {
     assert.match(waited.stderr, /^waiting:\n {2}the controller .* is not ready: it has no pods\n/m);
   });
 
+  test(`${name}: why the controller and SPIRE's agents have no pods`, async () => {
+    await change("PATCH", `${controller}/status`, {
+      status: { conditions: [{ type: "ReplicaFailure", status: "True", message: "exceeded quota: pods" }] },
+    });
+    const { metadata } = await read("/apis/apps/v1/namespaces/nginx-mesh/daemonsets/spire-agent");
+    for (const [message, lastTimestamp] of [
+      ["violates PodSecurity", "2026-01-01T00:00:02Z"],
+      ["an older reason", "2026-01-01T00:00:01Z"],
+    ]) {
+      await change("POST", "/api/v1/namespaces/nginx-mesh/events", {
+        metadata: { generateName: "spire-agent-" },
+        involvedObject: {
+          kind: "DaemonSet",
+          namespace: "nginx-mesh",
+          name: "spire-agent",
+          uid: metadata.uid,
+        },
+        reason: "FailedCreate",
+        message,
+        lastTimestamp,
+      });
+    }
+    const { stderr } = await deployed(helm);
+    assert.match(
+      stderr,
+      /Deployment nginx-mesh-controller: 0 of 1.*\n {4}its pods cannot be made: exceeded quota/,
+    );
+    assert.match(
+      stderr,
+      /DaemonSet spire-agent: 0 of 1.*\n {4}its pods cannot be made: violates PodSecurity/,
+    );
+    assert.doesNotMatch(stderr, /an older reason/);
+    assert.match((await meshctl(["status"])).stderr, /is not ready: its pods cannot be made: exceeded quota/);
+    await change("PATCH", `${controller}/status`, { status: { conditions: [] } });
+  });
+
+  test(`${name}: a support package without the right to list pods has all else`, async () => {
+    await allowNobody(["apps"]);
+    const made = await meshctl([
+      "supportpkg",
+      "-n",
+      "nginx-mesh",
+      "-o",
+      folder,
+      "-k",
+      kubeconfigWith(nobody),
+    ]);
+    assert.equal(made.status, 1, made.stderr);
+    const archive = /^(\S+\.tar\.gz): /m.exec(made.stdout)?.[1] ?? "";
+    const errors = attempt("tar", [
+      "--extract",
+      "--gzip",
+      "--to-stdout",
+      "--wildcards",
+      "--file",
+      archive,
+      "*/errors.txt",
+    ]);
+    assert.match(errors.stdout, /^logs\/: .*does not allow this user to list pods in namespace nginx-mesh/m);
+    await denyNobody();
+  });
+
   test(`${name}: a second mesh is refused`, async () => {
     const { status, stderr } = await meshctl(["deploy", "-n", "elsewhere"], { HELM: helm });
     assert.equal(status, 2);
@@ -255,8 +321,7 @@ for (const [name, helm] of Object.entries(helms)) {
     assert.match(stderr, /list mutatingwebhookconfigurations\.admissionregistration\.k8s\.io/);
     await read(controller);
     assert.notDeepEqual(await list(records), []);
-    await discard(`${clusterRoles}/nobody`);
-    await discard(`${clusterRoleBindings}/nobody`);
+    await denyNobody();
   });
 
   test(`${name}: remove of a mesh whose record is lost, twice`, async () => {
@@ -311,9 +376,14 @@ async function allowNobody(apiGroups: readonly string[]): Promise<void> {
     subjects: [{ kind: "ServiceAccount", namespace: "mesh-a", name: "nobody" }],
   });
   const account = "system:serviceaccount:mesh-a:nobody";
-  while (!(await api.may(account, "list", "secrets", { group: "", namespace: "" }))) {
+  while (!(await api.may(account, "list", "deployments", { group: "apps", namespace: "" }))) {
     await sleep(50);
   }
+}
+
+async function denyNobody(): Promise<void> {
+  await discard(`${clusterRoleBindings}/nobody`);
+  await discard(`${clusterRoles}/nobody`);
 }
 
 /** What the controller manager does when the last object of a namespace is gone; there is none here. */
