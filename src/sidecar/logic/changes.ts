@@ -19,7 +19,9 @@ function refreshService(mesh: Mesh, destination: Destination, message: ServiceMe
   poolOfService(mesh, message, port, destination.protocol);
   destination.gone = false;
   // a backend that is new to this worker: the old route stays until its key has come
-  if (rules !== "wait") {
+  if (rules === "wait") {
+    mesh.world.wake();
+  } else {
     destination.rules = rules;
   }
 }

@@ -24,6 +24,7 @@ import { addressKey, serviceKey } from "../../wire/keys.ts";
 import * as actions from "./actions.ts";
 import type { Destination } from "./mesh.ts";
 import { choose, outgoing, outgoingClosed } from "./outgoing.ts";
+import { present } from "./settle.ts";
 
 const web = serviceKey("shop", "web");
 const v1 = serviceKey("shop", "web-v1");
@@ -69,6 +70,19 @@ function reached({ mesh }: Scene, { id }: Destination): string[] {
   }
   return [...found].toSorted();
 }
+
+test("a backend that comes with a change of the split is asked for at once", () => {
+  const scene = createScene(splitBucket());
+  const destination = destinationOf(scene, webAddress, 80);
+  const v3 = serviceKey("shop", "web-v3");
+  scene.bucket[v3] = service("web-v3", 4);
+  const { wakes } = scene.world;
+  present(scene.mesh, scene.mesh.keys.byName[web]!, routed({ "web-v1": 50, "web-v3": 50 }), "message");
+  assert.deepEqual(scene.mesh.keys.toAsk, [v3]);
+  assert.ok(scene.world.wakes > wakes, "whoever asks is told");
+  answer(scene.mesh, scene.bucket);
+  assert.deepEqual(reached(scene, destination), ["10.0.1.2", "10.0.1.4"]);
+});
 
 test("each port of a Service is a destination of its own", () => {
   const scene = createScene({
