@@ -104,12 +104,21 @@ function session(state: IdentityState, onUpdate: () => void): string {
   });
 }
 
+/** How the next stream ended; an error in what it does ends only it. */
+function sessionEnd(state: IdentityState, onUpdate: () => void): string {
+  try {
+    return session(state, onUpdate);
+  } catch (error) {
+    return `${error as string}`;
+  }
+}
+
 /** Follows the Workload API as long as the worker runs. */
 export function followIdentity(state: IdentityState, onUpdate: () => void): void {
   let pause = 0.05;
   while (!ngx.worker.exiting()) {
     const updates = state.updates;
-    const end = session(state, onUpdate);
+    const end = sessionEnd(state, onUpdate);
     if (state.updates > updates) {
       pause = 0.05;
     }

@@ -75,13 +75,13 @@ export function createWorld(wake: () => void): World {
       return view;
     },
     configure: (settings) => {
-      remember(settings);
       native.log_level(logLevels[settings.logLevel] ?? logLevels.warn);
       native.access_log(
         settings.accessLog === true ? (accessFormats[settings.logFormat] ?? accessFormats.default) : 0,
       );
       native.client_max_body_size(settings.clientMaxBodySize);
       native.idle_limit(settings.tcpIdleTimeout ?? defaultIdleTimeout);
+      remember(settings);
     },
     log: (level, message) => ngx.log(levels[level], `mesh: ${message}`),
   };

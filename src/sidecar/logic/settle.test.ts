@@ -1,17 +1,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { endpoint, serviceMessage, servicePort, workloadMessage } from "../../../test/sidecar/messages.ts";
 import {
+  endpoint,
+  serviceAddress,
+  serviceMessage,
+  servicePort,
+  workloadMessage,
+} from "../../../test/sidecar/messages.ts";
+import {
+  createScene,
   createTestMesh,
   createTestWorld,
+  destinationOf,
   ownAddress,
   settingsKey,
   type TestWorld,
 } from "../../../test/sidecar/world.ts";
-import { completeKey } from "../../wire/keys.ts";
+import { addressKey, completeKey } from "../../wire/keys.ts";
 import { askAgain, need, type Key } from "./keys.ts";
-import { createMesh, type Mesh } from "./mesh.ts";
+import { createMesh, mtlsMode, type Mesh } from "./mesh.ts";
 import { absent, completeness, giveUp, present } from "./settle.ts";
 
 interface Setting {
@@ -151,6 +159,42 @@ for (const [title, unreadable] of [
     assert.match(world.logged.join(), /^error: value of "service.shop.web" ignored/);
   });
 }
+
+test("a value of the right version that is malformed leaves the last one in force, and what was made from it", () => {
+  const address = addressKey("10.96.0.10");
+  const scene = createScene({ [address]: serviceAddress("web"), "service.shop.web": web(80) });
+  const destination = destinationOf(scene, "10.96.0.10", 80);
+  const key = scene.mesh.keys.byName["service.shop.web"]!;
+  const before = scene.mesh.changedAt;
+  for (const malformed of [
+    { version: 1, namespace: "shop", name: "web" },
+    { version: 1, namespace: "shop", name: "web", ports: [{ port: 80, protocol: "http" }] },
+  ]) {
+    present(scene.mesh, key, malformed, "message");
+    assert.deepEqual([key.state, key.value], ["present", web(80)]);
+    assert.deepEqual(
+      destination.pool.endpoints.map((each) => each.address),
+      ["10.0.0.9"],
+    );
+    assert.equal(destination.gone, false);
+    assert.match(scene.world.logged.pop() ?? "", /^error: value of "service.shop.web" ignored: ./);
+  }
+  assert.equal(scene.mesh.changedAt, before);
+});
+
+test("own settings that are malformed: the last ones stay, or none", () => {
+  const world = createTestWorld();
+  const mesh = createTestMesh(world, settingsKey, ownAddress);
+  const key = need(mesh.keys, settingsKey, 3, world.time, true);
+  present(mesh, key, { version: 1 }, "answer");
+  assert.deepEqual([mesh.settings, key.state, world.resumed], [undefined, "absent", [3]]);
+  assert.equal(mtlsMode(mesh), "strict");
+  const settings = workloadMessage({ ports: [{ port: 80, protocol: "grpc" }] });
+  present(mesh, key, settings, "message");
+  present(mesh, key, { version: 1 }, "message");
+  assert.deepEqual([mesh.settings, mesh.ownPorts, key.state], [settings, { 80: "grpc" }, "present"]);
+  assert.equal(world.configured.at(-1), settings);
+});
 
 test("own settings are put in force, and stay when their key goes", () => {
   const world = createTestWorld();

@@ -27,13 +27,13 @@ function applySettings(mesh: Mesh, settings: WorkloadMessage | undefined): void 
   if (settings === undefined) {
     return;
   }
-  mesh.settings = settings;
   const own: Record<number, Protocol> = {};
   for (let i = 0; i < settings.ports.length; i++) {
     own[settings.ports[i]!.port] = settings.ports[i]!.protocol;
   }
-  mesh.ownPorts = own;
   mesh.world.configure(settings);
+  mesh.settings = settings;
+  mesh.ownPorts = own;
   refreshAll(mesh);
 }
 
@@ -45,18 +45,37 @@ function tellWaiters(mesh: Mesh, key: Key): void {
   }
 }
 
+/**
+ * Puts the value in force; otherwise says why it cannot be. The version alone does not make a value one that can be
+ * read, and an error in one must not end the connection over which all others come.
+ */
+function tryValue(mesh: Mesh, key: Key, value: unknown): string | undefined {
+  if (versionOf(value) !== wireVersion) {
+    return "it cannot be read or is of another version";
+  }
+  const { value: last, state } = key;
+  try {
+    key.value = value;
+    key.state = "present";
+    apply(mesh, key);
+    return undefined;
+  } catch (error) {
+    key.value = last;
+    key.state = state;
+    apply(mesh, key);
+    return `${error as string}`;
+  }
+}
+
 /** The key has this value now. A value that cannot be read leaves the last one in force. */
 export function present(mesh: Mesh, key: Key, value: unknown, source: Source): void {
   if (source === "answer" && key.fresher) {
     return;
   }
   key.fresher = source === "message";
-  if (versionOf(value) === wireVersion) {
-    key.value = value;
-    key.state = "present";
-    apply(mesh, key);
-  } else {
-    mesh.world.log("error", `value of "${key.name}" ignored: it cannot be read or is of another version`);
+  const problem = tryValue(mesh, key, value);
+  if (problem !== undefined) {
+    mesh.world.log("error", `value of "${key.name}" ignored: ${problem}`);
     if (key.state === "asked") {
       key.state = "absent";
     }
