@@ -50,6 +50,8 @@ export interface BareOptions {
   readonly resolvConf?: string;
   /** Folder of this machine that the sidecars see as /mnt. */
   readonly mnt?: string;
+  /** What the sidecars run; default: what was built. */
+  readonly sidecarProgram?: string;
 }
 
 export interface Ended {
@@ -72,6 +74,7 @@ export interface BareMesh {
   /** Process of the sidecar's first nginx worker, as this machine numbers it. */
   worker(pod: string): number;
   restartNats(): Promise<void>;
+  signalNats(signal: NodeJS.Signals): void;
   /** Sends the signal to the sidecar's master and resolves when it has ended. */
   endSidecar(pod: string, signal: NodeJS.Signals): Promise<void>;
   stop(): Promise<void>;
@@ -169,7 +172,7 @@ function sidecarOf(pod: BarePod, number: number, folder: string, options: BareOp
     network: namespacePath(number),
     root: `${process.env["NGINX_MESH_CACHE"] ?? "/var/cache/nginx-mesh"}/sidecar-root`,
     scratch: join(folder, "root"),
-    programFolder: join(root, "build/sidecar"),
+    programFolder: options.sidecarProgram ?? join(root, "build/sidecar"),
     identityFolder: join(folder, pod.name),
     podName: pod.name,
     podNamespace: "default",
@@ -339,6 +342,9 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
     async restartNats() {
       await end(nats);
       nats = startNats();
+    },
+    signalNats(signal) {
+      nats.kill(signal);
     },
     async endSidecar(pod, signal) {
       const child = sidecars.get(pod)!;

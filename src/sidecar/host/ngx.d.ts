@@ -62,8 +62,9 @@ interface Ngx {
     ): LuaMultiReturn<[boolean, string | undefined]>;
   };
   readonly thread: {
-    spawn(this: void, body: () => void): Thread;
-    wait(this: void, ...threads: Thread[]): boolean;
+    spawn(this: void, body: () => unknown): Thread;
+    /** Until one of them ends: what it returned, or false and its error. */
+    wait(this: void, ...threads: Thread[]): LuaMultiReturn<[boolean, unknown]>;
     kill(this: void, thread: Thread): void;
   };
   readonly socket: { tcp(this: void): TcpSocket; udp(this: void): UdpSocket };
