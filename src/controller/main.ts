@@ -22,7 +22,7 @@ async function main(): Promise<void> {
   const loop = await runLoop({
     manifests: options.manifests,
     status: options.status,
-    settings: { trustDomain, statisticsInterval },
+    settings: { trustDomain, local: true, statisticsInterval },
     onConfiguration(model, configuration) {
       state.model = model;
       state.configuration = configuration;

@@ -81,7 +81,7 @@ function sorted(problems: readonly Problem[]): readonly Problem[] {
 export function buildModel(snapshot: Snapshot, options: SettingsOptions): MeshModel {
   const problems: Problem[] = [...snapshot.problems];
   const report: Report = (problem) => void problems.push(problem);
-  reportUnsupported(snapshot, report);
+  reportUnsupported(snapshot, options, report);
   const settings = settingsOf(snapshot, options, report);
   reportMissingSidecars(snapshot, settings, options, report);
   const objects = serviceObjects(snapshot, report);

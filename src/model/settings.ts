@@ -11,6 +11,8 @@ export interface SettingsOptions {
   readonly trustDomain: string;
   /** Namespace of the MeshConfig in force; default: that of local mode. */
   readonly namespace?: string;
+  /** Whether there is an engine instead of a cluster; default: no. */
+  readonly local?: boolean;
   /** Seconds. */
   readonly statisticsInterval: number;
 }
