@@ -48,4 +48,5 @@ test("a Service keeps its address, and gets the one that it asks for", () => {
   assert.notEqual(addressOf("shop/cart", undefined), web);
   assert.equal(addressOf("shop/web", undefined), web);
   assert.equal(addressOf("shop/fixed", "10.64.200.1"), "10.64.200.1");
+  assert.match(addressOf("shop/six", "fd00::10"), /^10\.64\.128\./, "the node has no IPv6");
 });

@@ -1,4 +1,5 @@
 /** The address plan of one local mesh: one /16, half of it for pods, half for Services. */
+import { isIPv4 } from "node:net";
 
 export interface AddressPlan {
   /** Second byte: the mesh has 10.N.0.0/16. */
@@ -105,12 +106,12 @@ export function isCaptured(plan: AddressPlan, address: string): boolean {
   return toNumber(address) - toNumber(`10.${plan.number}.0.0`) < blocks.captured.end;
 }
 
-/** A Service keeps its address as long as the mesh runs; one that is asked for is given as it is. */
+/** A Service keeps its address as long as the mesh runs; one of IPv4 that is asked for is given as it is. */
 export function serviceAddresses(plan: AddressPlan): (name: string, wanted: string | undefined) => string {
   const byName = new Map<string, string>();
   let next = 10;
   return (name, wanted) => {
-    if (wanted !== undefined && wanted !== "") {
+    if (wanted !== undefined && isIPv4(wanted)) {
       return wanted;
     }
     let address = byName.get(name);

@@ -150,3 +150,19 @@ test("a ReplicationController's labels must be its pods' own; a CronJob is told 
     [["CronJob default/nightly", "spec.schedule", "warning"]],
   );
 });
+
+test("an address of IPv6 for a Service is told not to be had", () => {
+  const service = (clusterIP: string): object => ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "web" },
+    spec: { clusterIP, ports: [{ port: 80 }] },
+  });
+  for (const clusterIP of ["", "None", "10.64.200.1"]) {
+    assert.deepEqual(desiredOf(service(clusterIP)).problems, [], clusterIP);
+  }
+  assert.deepEqual(
+    desiredOf(service("fd00::10")).problems.map(({ object, field, severity }) => [object, field, severity]),
+    [["Service default/web", "spec.clusterIP", "error"]],
+  );
+});

@@ -1,5 +1,6 @@
 /** Manifests → the pods that should run. Pure. */
 import { createHash } from "node:crypto";
+import { isIPv6 } from "node:net";
 import { dirname } from "node:path";
 import { annotations, isIngressController } from "../api/annotations.ts";
 import type { LabelSelector } from "../api/fields.ts";
@@ -141,6 +142,19 @@ function cronJobProblems(contents: FolderContents): Problem[] {
     }));
 }
 
+/** Pods have IPv4 only, and so has the node. */
+function addressProblems(contents: FolderContents): Problem[] {
+  return contents.objects
+    .filter((object) => object.kind === "Service" && isIPv6(object.spec.clusterIP ?? ""))
+    .map((object) => ({
+      object: identify(object),
+      field: "spec.clusterIP",
+      reason: "Unsupported",
+      message: "local mode is IPv4 only: the Service has an address of the mesh's range instead",
+      severity: "error",
+    }));
+}
+
 function groupOf(owner: Owner, meshed: boolean, folder: string, problems: Problem[]): DesiredGroup {
   const spec = specOf(owner);
   const metadata = metadataOf(owner);
@@ -185,7 +199,7 @@ function injectionLabels(contents: FolderContents): ReadonlyMap<string, string> 
 }
 
 export function desiredPods(contents: FolderContents): Desired {
-  const problems = cronJobProblems(contents);
+  const problems = [...cronJobProblems(contents), ...addressProblems(contents)];
   const namespaces = injectionLabels(contents);
   const owners = contents.objects.filter((object): object is Owner => ownerKinds.has(object.kind));
   const groups = owners.map((owner) => {
