@@ -73,8 +73,8 @@ function read(nats: Nats, socket: TcpSocket): string {
   }
 }
 
-/** Writes what is queued, and a ping now and then; returns when the connection is broken. */
-function write(nats: Nats, socket: TcpSocket): void {
+/** Writes what is queued, and a ping now and then; returns why the connection is broken. */
+function write(nats: Nats, socket: TcpSocket): string {
   let pingAt = ngx.now() + pingInterval;
   while (!ngx.worker.exiting()) {
     if (ngx.now() >= nats.againAt) {
@@ -83,8 +83,7 @@ function write(nats: Nats, socket: TcpSocket): void {
     askAll(nats);
     if (ngx.now() >= pingAt) {
       if (nats.pongMissing) {
-        socket.close();
-        return;
+        return `no answer to a ping for ${pingInterval} s`;
       }
       // also while there is much to write: the server answers nothing else to that
       nats.pongMissing = true;
@@ -96,14 +95,15 @@ function write(nats: Nats, socket: TcpSocket): void {
       while (nats.queue.length > 0) {
         nats.queue.pop();
       }
-      const [sent] = socket.send(data);
+      const [sent, error] = socket.send(data);
       if (sent === undefined) {
-        return;
+        return error ?? "cannot write";
       }
     }
     const next = nats.again.length > 0 ? math.min(pingAt, nats.againAt) : pingAt;
     nats.work.wait(math.max(next - ngx.now(), 0.01));
   }
+  return "the worker ends";
 }
 
 function greet(nats: Nats, socket: TcpSocket): string | undefined {
@@ -149,11 +149,23 @@ function session(nats: Nats): string {
   nats.state.error = "";
   nats.pongMissing = false;
   begin(nats);
+  // neither can close the socket while the other waits for it
   const writer = ngx.thread.spawn(() => write(nats, socket));
-  const end = read(nats, socket);
+  const reader = ngx.thread.spawn(() => read(nats, socket));
+  const [, end] = ngx.thread.wait(reader, writer);
+  ngx.thread.kill(reader);
   ngx.thread.kill(writer);
   socket.close();
-  return end;
+  return `${end as string}`;
+}
+
+/** How the next connection ended; an error in what it does ends only it. */
+function connectOnce(nats: Nats, locate: () => string | undefined): string {
+  try {
+    return locate() ?? session(nats);
+  } catch (error) {
+    return `${error as string}`;
+  }
 }
 
 /** A new connection knows nothing of the subscriptions of the one before. */
@@ -184,7 +196,7 @@ export function followNats(nats: Nats, ready: () => boolean, locate: () => strin
   let pause = 0.02;
   while (!ngx.worker.exiting()) {
     if (ready()) {
-      const end = locate() ?? session(nats);
+      const end = connectOnce(nats, locate);
       if (nats.state.state === "connected") {
         pause = 0.02;
         nats.state.reconnects = nats.state.reconnects + 1;

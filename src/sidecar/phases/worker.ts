@@ -254,23 +254,25 @@ export function start(): void {
       return;
     }
     const identityReady = () => created.identity.updates > 0;
-    const threads = [
-      ngx.thread.spawn(() => followIdentity(created.identity, () => created.tick.post(1))),
-      ngx.thread.spawn(() => {
-        if (address !== undefined) {
-          followNats(created.nats, identityReady, () => locateNats(address));
-        }
-      }),
-      ngx.thread.spawn(() => maintenanceLoop(created)),
-    ];
+    const identity = ngx.thread.spawn(() => followIdentity(created.identity, () => created.tick.post(1)));
+    const nats = ngx.thread.spawn(() => {
+      if (address !== undefined) {
+        followNats(created.nats, identityReady, () => locateNats(address));
+      }
+    });
+    const maintenance = ngx.thread.spawn(() => maintenanceLoop(created));
     const statistics = ngx.thread.spawn(() => statisticsLoop(created));
     ngx.thread.wait(statistics);
     if (ngx.worker.exiting()) {
       // the worker would wait for what they wait for
-      for (let i = 0; i < threads.length; i++) {
-        ngx.thread.kill(threads[i]!);
+      ngx.thread.kill(identity);
+      ngx.thread.kill(maintenance);
+      if (created.nats.state.state === "connected") {
+        // it has threads of its own, which it ends when its writer does
+        wake(created.nats);
+      } else {
+        ngx.thread.kill(nats);
       }
-      wake(created.nats);
     }
   });
 }
