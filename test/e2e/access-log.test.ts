@@ -85,17 +85,20 @@ test("json takes effect on running sidecars; each line is JSON, whatever a clien
   const send = [
     'GET /json?q="\\ HTTP/1.1\r\nHost: server\r\nUser-Agent: \xc3\xbc\t\r\n\r\n',
     "GET /json?bytes HTTP/1.1\r\nHost: server\r\nUser-Agent: \xff\xfe\r\n\r\n",
+    // a surrogate, and a character that breaks off: no UTF-8 (RFC 3629)
+    "GET /json?no HTTP/1.1\r\nHost: server\r\nUser-Agent: \xed\xa0\x80 \xc3\xff\r\n\r\n",
     `GET /json?long=${"\xc3\xbc".repeat(3000)} HTTP/1.1\r\nHost: server\r\nUser-Agent: ${'"'.repeat(900)}\r\nReferer: ${"\x7f".repeat(900)}\r\nConnection: close\r\n\r\n`,
   ].join("");
   await client.run((tools, given) => tools.raw("server", 80, { send: given }), send);
   await client.run((tools) => tools.call(tools.grpcClient("server:50051"), "unary", "hi"), 0);
   for (const pod of ["client", "server"]) {
-    const all = (await lines(pod, "/json?", 3)).map((line) => JSON.parse(line) as Record<string, unknown>);
-    assert.equal(all.length, 3, pod);
-    const [first, second, third] = all;
+    const all = (await lines(pod, "/json?", 4)).map((line) => JSON.parse(line) as Record<string, unknown>);
+    assert.equal(all.length, 4, pod);
+    const [first, second, broken, third] = all;
     assert.equal(first?.["request"], 'GET /json?q="\\ HTTP/1.1');
     assert.equal(first?.["userAgent"], "ü\t");
     assert.equal(second?.["userAgent"], "\u00ff\u00fe");
+    assert.equal(broken?.["userAgent"], "\u00ed\u00a0\u0080 \u00c3\u00ff");
     assert.match(String(third?.["request"]), /^GET \/json\?long=(ü)+$/);
     assert.equal(first?.["status"], 200);
     assert.equal(first?.["direction"], pod === "client" ? "outgoing" : "incoming");

@@ -224,13 +224,31 @@ test("TCP to an application that refuses: set aside after the first connection",
 });
 
 test("an application that hands on what a sidecar said of another one is not taken for down", async () => {
-  const script = "HTTP/1.1 502 Own\r\nContent-Length: 3\r\nNginx-Mesh-Error: unreachable\r\n\r\nown";
+  const script = "HTTP/1.1 502 Own\r\nContent-Length: 3\r\nNginx-Mesh-Error: unreachable\r\nNginx-Mesh-Error: unreachable\r\n\r\nown";
   const path = Buffer.from(script).toString("base64url");
   const answer = await get(`http://up:81/raw/${path}`);
   assert.deepEqual(
     [answer.status, answer.body, answer.headers["nginx-mesh-error"]],
-    [502, "own", "application"],
+    [502, "own", "application, application"],
   );
+});
+
+test("a request that ends before it went to its endpoint is not in flight there", async () => {
+  const inFlight = async (): Promise<readonly number[]> =>
+    (await sidecarStatus(await mesh.pod("client"))).destinations
+      ?.filter((entry) => /up port 80$/.test(entry.destination))
+      .flatMap((entry) => entry.endpoints?.map((endpoint) => endpoint.inFlight) ?? []) ?? [];
+  await get("http://up/");
+  const answers = await client.run(async (tools) => {
+    const texts: string[] = [];
+    for (let i = 0; i < 5; i += 1) {
+      const send = "POST / HTTP/1.1\r\nHost: up\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n";
+      texts.push((await tools.raw("up", 80, { send })).text.split("\r\n")[0] ?? "");
+    }
+    return texts;
+  }, 0);
+  assert.deepEqual(new Set(answers), new Set(["HTTP/1.1 400 Bad Request"]));
+  assert.deepEqual(await inFlight(), [0]);
 });
 
 test("an endpoint that refuses is set aside, and the status says why", async () => {

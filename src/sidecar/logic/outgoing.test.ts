@@ -272,6 +272,7 @@ for (const [title, balancing, status, firstByte, average] of [
   ["a request that the client gave up says nothing", "least_time", 499, 5000, 0],
   ["nor does one that got no status", "least_time", 0, -1, 0],
   ["nor one that the mesh failed itself", "least_time", 502, -1, 0],
+  ["nor one whose client gave up while it sent", "least_time", 400, -1, 0],
   ["TCP has no first byte when the server sent nothing", "least_time", 200, -1, 9000],
 ] as const) {
   test(`finished: ${title}`, () => {

@@ -226,7 +226,8 @@ export function failed(mesh: Mesh, endpointId: number, cannotConnect: boolean, n
 }
 
 function settle(endpoint: MeshEndpoint, status: number, firstByte: number, total: number, now: number): void {
-  if (status === 499 || status === 0 || (firstByte < 0 && status >= 500)) {
+  // without an answer a request says nothing of the endpoint, whoever ended it; a TCP connection that came about does
+  if (status === 499 || status === 0 || (firstByte < 0 && status !== 200)) {
     release(endpoint);
     return;
   }

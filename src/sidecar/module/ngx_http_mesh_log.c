@@ -146,6 +146,12 @@ ngx_http_mesh_log_handler(ngx_http_request_t *r)
     }
 
     if (ctx->outgoing) {
+        if (ctx->held && ctx->endpoint != ctx->last) {
+            /* the request ended before it went to the endpoint that it was to go to */
+            ngx_mesh_logic_failed(ctx->connection->destination, ctx->endpoint, 0);
+            ctx->held = 0;
+        }
+
         if (ctx->connection->destination != NGX_MESH_NONE) {
             ngx_mesh_logic_finished(ctx->connection->destination, ctx->last, ctx->held, status,
                                     ngx_http_mesh_connect_time(r), ctx->first_byte < 0 ? -1 : ctx->first_byte - ctx->started,

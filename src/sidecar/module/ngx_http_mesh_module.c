@@ -164,8 +164,14 @@ ngx_http_mesh_ctx(ngx_http_request_t *r)
 static ngx_http_mesh_ctx_t *
 ngx_http_mesh_create_ctx(ngx_http_request_t *r)
 {
-    ngx_pool_cleanup_t   *cln;
-    ngx_http_mesh_ctx_t  *ctx;
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_mesh_ctx_t    *ctx;
+    ngx_mesh_connection_t  *mc;
+
+    mc = ngx_mesh_connection_get(ngx_http_mesh_real_connection(r));
+    if (mc == NULL) {
+        return NULL;
+    }
 
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_mesh_ctx_t));
     if (cln == NULL) {
@@ -177,15 +183,11 @@ ngx_http_mesh_create_ctx(ngx_http_request_t *r)
     ctx = cln->data;
     ngx_memzero(ctx, sizeof(ngx_http_mesh_ctx_t));
 
+    ctx->connection = mc;
     ctx->endpoint = NGX_MESH_NONE;
     ctx->last = NGX_MESH_NONE;
     ctx->first_byte = -1;
     ctx->started = ngx_mesh_now();
-
-    ctx->connection = ngx_mesh_connection_get(ngx_http_mesh_real_connection(r));
-    if (ctx->connection == NULL) {
-        return NULL;
-    }
 
     ngx_http_set_ctx(r, ctx, ngx_http_mesh_module);
 

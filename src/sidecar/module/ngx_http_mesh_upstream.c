@@ -24,6 +24,7 @@ typedef struct {
     ngx_uint_t             unreachable;     /* how many applications were down */
     unsigned               interim:1;       /* an interim response may come */
     unsigned               unseen:1;        /* it was sent, but no application has seen it */
+    ngx_mesh_name_t        name;            /* of the last endpoint, which may be gone when nginx logs it */
 } ngx_http_mesh_peer_t;
 
 
@@ -171,15 +172,16 @@ ngx_http_mesh_process_header(ngx_http_request_t *r)
         return rc;
     }
 
-    unreachable = ngx_http_mesh_find_unreachable(r);
+    if (!mp->ctx->outgoing) {
+        /* an application hands on what its own sidecar said of another one */
+        while ((unreachable = ngx_http_mesh_find_unreachable(r)) != NULL) {
+            ngx_str_set(&unreachable->value, "application");
+        }
 
-    if (unreachable == NULL) {
         return NGX_OK;
     }
 
-    if (!mp->ctx->outgoing) {
-        /* an application hands on what its own sidecar said of another one */
-        ngx_str_set(&unreachable->value, "application");
+    if (ngx_http_mesh_find_unreachable(r) == NULL) {
         return NGX_OK;
     }
 
@@ -240,6 +242,7 @@ ngx_http_mesh_process_interim(ngx_http_request_t *r)
 {
     u_char            *p, *end;
     size_t             len;
+    ssize_t            n;
     ngx_buf_t         *b;
     ngx_connection_t  *c;
 
@@ -271,10 +274,15 @@ ngx_http_mesh_process_interim(ngx_http_request_t *r)
 
         end += 4;
 
-        if (!(p[0] == '0' && p[1] == '0') && r->http_version == NGX_HTTP_VERSION_11 && !c->buffered
-            && c->send(c, b->pos, end - b->pos) != end - b->pos)
-        {
-            return NGX_ERROR;
+        if (!(p[0] == '0' && p[1] == '0') && r->http_version == NGX_HTTP_VERSION_11 && !c->buffered) {
+            n = c->send(c, b->pos, end - b->pos);
+
+            /* who does not read does without; half of one can only be followed by the end of the connection */
+
+            if (n == NGX_ERROR || (n > 0 && n < end - b->pos)) {
+                c->error = 1;
+                return NGX_ERROR;
+            }
         }
 
         b->pos = end;
@@ -333,7 +341,7 @@ ngx_http_mesh_get_peer(ngx_peer_connection_t *pc, void *data)
 
     pc->sockaddr = ep->sockaddr;
     pc->socklen = ep->socklen;
-    pc->name = &ep->name;
+    pc->name = ngx_mesh_endpoint_name(ep, &mp->name);
     pc->cached = 0;
     pc->connection = NULL;
 

@@ -54,6 +54,13 @@ typedef struct {
 } ngx_mesh_endpoint_t;
 
 
+/* The name of an endpoint, for who outlives it. */
+typedef struct {
+    ngx_str_t            name;
+    u_char               text[NGX_SOCKADDR_STRLEN];
+} ngx_mesh_name_t;
+
+
 /* What is known about a captured connection. It lives in the connection's pool, through every `pass`. */
 typedef struct {
     ngx_connection_t    *connection;
@@ -100,14 +107,17 @@ size_t ngx_mesh_address_text(struct sockaddr *sa, u_char *text);
 ngx_int_t ngx_mesh_connection_hold(ngx_mesh_connection_t *mc, ngx_stream_session_t *s);
 void ngx_mesh_connection_let_go(ngx_mesh_connection_t *mc);
 void ngx_mesh_connection_resume(ngx_int_t waiter);
-void ngx_mesh_connections_grow(ngx_log_t *log);
 ngx_msec_int_t ngx_mesh_idle_limit(void);
 void ngx_mesh_set_idle_limit(ngx_msec_t ms);
+
+/* ngx_mesh_growth.c */
+void ngx_mesh_connections_grow(ngx_log_t *log);
 
 /* ngx_mesh_endpoint.c */
 ngx_mesh_endpoint_t *ngx_mesh_endpoint(ngx_int_t id);
 ngx_int_t ngx_mesh_endpoint_create(ngx_str_t *address, in_port_t port, ngx_str_t *identity);
 void ngx_mesh_endpoint_release(ngx_mesh_endpoint_t *ep);
+ngx_str_t *ngx_mesh_endpoint_name(ngx_mesh_endpoint_t *ep, ngx_mesh_name_t *copy);
 void ngx_mesh_endpoints_forget_sessions(void);
 ngx_int_t ngx_mesh_endpoint_set_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c, ngx_uint_t tcp);
 void ngx_mesh_endpoint_save_session(ngx_mesh_endpoint_t *ep, ngx_connection_t *c);
@@ -252,6 +262,7 @@ typedef struct {
     unsigned                refused:1;      /* outgoing: the other side's application refuses */
     unsigned                unrepeatable:1; /* the client has sent too much */
     unsigned                open:1;         /* counted in ngx_mesh_open.incoming */
+    ngx_mesh_name_t         name;           /* of the last endpoint, which may be gone when nginx logs it */
 } ngx_stream_mesh_ctx_t;
 
 extern ngx_module_t  ngx_http_mesh_module;

@@ -102,6 +102,60 @@ ngx_mesh_line_escape(u_char *p, u_char c, ngx_uint_t json)
 }
 
 
+/* RFC 3629; nginx's own ngx_utf8_length() takes any byte from 0x80 on for the rest of a character, and surrogates. */
+static ngx_uint_t
+ngx_mesh_line_is_utf8(ngx_str_t *value)
+{
+    u_char      c, *p, *last;
+    uint32_t    point, least;
+    ngx_uint_t  n;
+
+    p = value->data;
+    last = p + value->len;
+
+    while (p < last) {
+        c = *p++;
+
+        if (c < 0x80) {
+            continue;
+        }
+
+        if (c >= 0xf0 && c < 0xf5) {
+            n = 3;
+            point = c & 0x07;
+            least = 0x10000;
+
+        } else if (c >= 0xe0 && c < 0xf0) {
+            n = 2;
+            point = c & 0x0f;
+            least = 0x800;
+
+        } else if (c >= 0xc2 && c < 0xe0) {
+            n = 1;
+            point = c & 0x1f;
+            least = 0x80;
+
+        } else {
+            return 0;
+        }
+
+        while (n--) {
+            if (p == last || (*p & 0xc0) != 0x80) {
+                return 0;
+            }
+
+            point = (point << 6) | (*p++ & 0x3f);
+        }
+
+        if (point < least || point > 0x10ffff || (point >= 0xd800 && point <= 0xdfff)) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
 /* Escaped for the format: as nginx does it in `combined`, or as JSON (RFC 8259, section 7); `most` bytes of that. */
 static void
 ngx_mesh_line_value(ngx_mesh_line_t *line, ngx_str_t *value, size_t most)
@@ -115,8 +169,8 @@ ngx_mesh_line_value(ngx_mesh_line_t *line, ngx_str_t *value, size_t most)
     end = p + ngx_min(most, (size_t) (line->end - p));
     json = (ngx_mesh_access.format == NGX_MESH_ACCESS_JSON);
 
-    /* bytes that are no UTF-8 are written as if they were Latin-1; this length is then that of the bytes */
-    raw = (json && ngx_utf8_length(value->data, value->len) < value->len);
+    /* bytes that are no UTF-8 are written as if they were Latin-1 */
+    raw = (json && ngx_mesh_line_is_utf8(value));
 
     for (i = 0; i < value->len && end - p >= 6; i++) {
         c = value->data[i];

@@ -7,18 +7,14 @@
 
 
 #define NGX_MESH_HOLD_LIMIT   10000         /* ms; the logic answers earlier, this is the last resort */
-#define NGX_MESH_GROW_BELOW   64            /* free connections */
-#define NGX_MESH_GROW_BY      512
-#define NGX_MESH_GROW_LIMIT   131072
 
 
 static struct {
     ngx_mesh_connection_t  **held;          /* by waiter; NULL: free */
     ngx_uint_t               size;
     ngx_uint_t               next;
-    ngx_uint_t               grown;
     ngx_msec_t               idle_limit;
-} ngx_mesh_connections = { NULL, 0, 0, 0, 24 * 60 * 60 * 1000 };
+} ngx_mesh_connections = { NULL, 0, 0, 24 * 60 * 60 * 1000 };
 
 
 ngx_mesh_open_t  ngx_mesh_open;
@@ -321,49 +317,4 @@ ngx_mesh_connection_let_go(ngx_mesh_connection_t *mc)
         ngx_mesh_connections.held[mc->waiter] = NULL;
         mc->waiter = NGX_MESH_NONE;
     }
-}
-
-
-/*
- * nginx touches every connection structure at start, 424 bytes each. So the configuration asks for few, and more
- * are made when they run out: a sidecar without traffic does not pay for ten thousand connections. To be called before
- * a connection is taken: clients that have been quiet may all ask for an endpoint's in one turn of the event loop.
- */
-void
-ngx_mesh_connections_grow(ngx_log_t *log)
-{
-    u_char            *p;
-    ngx_uint_t         i;
-    ngx_event_t       *read, *write;
-    ngx_connection_t  *c;
-
-    if (ngx_cycle->free_connection_n >= NGX_MESH_GROW_BELOW
-        || ngx_mesh_connections.grown >= NGX_MESH_GROW_LIMIT)
-    {
-        return;
-    }
-
-    p = ngx_calloc(NGX_MESH_GROW_BY * (sizeof(ngx_connection_t) + 2 * sizeof(ngx_event_t)), log);
-    if (p == NULL) {
-        return;
-    }
-
-    c = (ngx_connection_t *) p;
-    read = (ngx_event_t *) (c + NGX_MESH_GROW_BY);
-    write = read + NGX_MESH_GROW_BY;
-
-    for (i = 0; i < NGX_MESH_GROW_BY; i++) {
-        c[i].data = ngx_cycle->free_connections;
-        c[i].read = &read[i];
-        c[i].write = &write[i];
-        c[i].fd = (ngx_socket_t) -1;
-        read[i].closed = 1;
-        read[i].instance = 1;
-        write[i].closed = 1;
-
-        ngx_cycle->free_connections = &c[i];
-    }
-
-    ngx_cycle->free_connection_n += NGX_MESH_GROW_BY;
-    ngx_mesh_connections.grown += NGX_MESH_GROW_BY;
 }

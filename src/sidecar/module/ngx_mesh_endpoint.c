@@ -152,6 +152,17 @@ invalid:
 }
 
 
+ngx_str_t *
+ngx_mesh_endpoint_name(ngx_mesh_endpoint_t *ep, ngx_mesh_name_t *copy)
+{
+    copy->name.data = copy->text;
+    copy->name.len = ep->name.len;
+    ngx_memcpy(copy->text, ep->name.data, ep->name.len);
+
+    return &copy->name;
+}
+
+
 void
 ngx_mesh_endpoint_release(ngx_mesh_endpoint_t *ep)
 {

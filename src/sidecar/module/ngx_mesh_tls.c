@@ -5,6 +5,7 @@
 
 #include "ngx_mesh.h"
 
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
 
@@ -20,8 +21,10 @@ static struct {
     STACK_OF(X509)   *roots;
     ngx_str_t         trust_domain;         /* with the prefix "spiffe://" and a closing "/" */
     ngx_str_t         identity;
-    uint32_t          generation;           /* of the bundle */
+    u_char            bundle[SHA256_DIGEST_LENGTH];  /* names it in tickets: a worker that takes another's place agrees */
+    uintptr_t         generation;           /* of the bundle */
     int               expected_index;       /* SSL ex data: ngx_str_t * */
+    int               generation_index;     /* SSL ex data: the bundle's when the connection began */
     ngx_mesh_handshakes_t  handshakes;
     SSL_CTX          *servers[NGX_MESH_TLS_SERVERS];
     ngx_uint_t        server_count;
@@ -36,8 +39,9 @@ ngx_int_t
 ngx_mesh_tls_init(ngx_log_t *log)
 {
     ngx_mesh_tls.expected_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+    ngx_mesh_tls.generation_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
 
-    return ngx_mesh_tls.expected_index == -1 ? NGX_ERROR : NGX_OK;
+    return (ngx_mesh_tls.expected_index == -1 || ngx_mesh_tls.generation_index == -1) ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -191,14 +195,15 @@ ngx_mesh_tls_set_svid(ngx_str_t *chain, ngx_str_t *key, ngx_log_t *log)
 
 /* Tickets of before are bound to another session id context, and so lead to a full handshake. */
 static void
-ngx_mesh_tls_new_generation(void)
+ngx_mesh_tls_new_generation(ngx_str_t *roots)
 {
     ngx_uint_t  i;
 
     ngx_mesh_tls.generation++;
+    SHA256(roots->data, roots->len, ngx_mesh_tls.bundle);
 
     for (i = 0; i < ngx_mesh_tls.server_count; i++) {
-        SSL_CTX_set_session_id_context(ngx_mesh_tls.servers[i], (u_char *) &ngx_mesh_tls.generation, sizeof(uint32_t));
+        SSL_CTX_set_session_id_context(ngx_mesh_tls.servers[i], ngx_mesh_tls.bundle, SHA256_DIGEST_LENGTH);
     }
 
     ngx_mesh_endpoints_forget_sessions();
@@ -230,7 +235,7 @@ ngx_mesh_tls_set_bundle(ngx_str_t *roots, ngx_str_t *trust_domain, ngx_log_t *lo
     ngx_mesh_tls.trust_domain.data = p;
     ngx_mesh_tls.trust_domain.len = ngx_sprintf(p, "spiffe://%V/", trust_domain) - p;
 
-    ngx_mesh_tls_new_generation();
+    ngx_mesh_tls_new_generation(roots);
 
     return NGX_OK;
 }
@@ -251,7 +256,7 @@ ngx_mesh_tls_server(SSL_CTX *ctx, ngx_log_t *log)
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER|SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, ngx_mesh_tls_verify_handler, NULL);
     SSL_CTX_set_num_tickets(ctx, 1);
-    SSL_CTX_set_session_id_context(ctx, (u_char *) &ngx_mesh_tls.generation, sizeof(uint32_t));
+    SSL_CTX_set_session_id_context(ctx, ngx_mesh_tls.bundle, SHA256_DIGEST_LENGTH);
 
     return NGX_OK;
 }
@@ -269,6 +274,7 @@ ngx_mesh_tls_client(ngx_connection_t *c, ngx_str_t *identity)
     SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 
     if (SSL_set_ex_data(ssl, ngx_mesh_tls.expected_index, identity) == 0
+        || SSL_set_ex_data(ssl, ngx_mesh_tls.generation_index, (void *) ngx_mesh_tls.generation) == 0
         || ngx_mesh_tls_cert_handler(ssl, NULL) != 1)
     {
         return NGX_ERROR;
@@ -278,11 +284,16 @@ ngx_mesh_tls_client(ngx_connection_t *c, ngx_str_t *identity)
 }
 
 
-/* Whether the connection to an endpoint began with the present SVID. */
+/* Whether the connection to an endpoint began with the present SVID and trust bundle. */
 ngx_uint_t
 ngx_mesh_tls_is_current(ngx_connection_t *c)
 {
-    return SSL_get_certificate(c->ssl->connection) == ngx_mesh_tls.leaf;
+    SSL  *ssl;
+
+    ssl = c->ssl->connection;
+
+    return SSL_get_certificate(ssl) == ngx_mesh_tls.leaf
+           && (uintptr_t) SSL_get_ex_data(ssl, ngx_mesh_tls.generation_index) == ngx_mesh_tls.generation;
 }
 
 

@@ -103,7 +103,7 @@ ngx_stream_mesh_get_peer(ngx_peer_connection_t *pc, void *data)
 
     pc->sockaddr = ep->sockaddr;
     pc->socklen = ep->socklen;
-    pc->name = &ep->name;
+    pc->name = ngx_mesh_endpoint_name(ep, &ctx->name);
     pc->tries--;
 
     return NGX_OK;
