@@ -224,7 +224,8 @@ test("TCP to an application that refuses: set aside after the first connection",
 });
 
 test("an application that hands on what a sidecar said of another one is not taken for down", async () => {
-  const script = "HTTP/1.1 502 Own\r\nContent-Length: 3\r\nNginx-Mesh-Error: unreachable\r\nNginx-Mesh-Error: unreachable\r\n\r\nown";
+  const script =
+    "HTTP/1.1 502 Own\r\nContent-Length: 3\r\nNginx-Mesh-Error: unreachable\r\nNginx-Mesh-Error: unreachable\r\n\r\nown";
   const path = Buffer.from(script).toString("base64url");
   const answer = await get(`http://up:81/raw/${path}`);
   assert.deepEqual(
