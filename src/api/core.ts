@@ -1,6 +1,6 @@
 /** Core kinds beside pods (Kubernetes API, core/v1). */
 import * as z from "zod";
-import { metadata, port, portName, unused } from "./fields.ts";
+import { metadata, port, portName, portOrName, unused } from "./fields.ts";
 
 export const namespace = z.strictObject({
   apiVersion: z.literal("v1"),
@@ -27,7 +27,7 @@ export const configMap = z.strictObject({
 export const servicePort = z.strictObject({
   name: portName.optional(),
   port,
-  targetPort: z.union([port, portName]).optional(),
+  targetPort: portOrName.optional(),
   protocol: z.enum(["TCP", "UDP", "SCTP"]).optional(),
   appProtocol: z.string().optional(),
   ...unused("nodePort"),

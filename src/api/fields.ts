@@ -55,6 +55,11 @@ export const portName = z
   .string()
   .max(63)
   .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/, "must be a port name");
+/** A number in quotes is no name (Kubernetes, validation of port names): one letter at least. */
+export const portOrName = z.union([
+  port,
+  portName.regex(/[a-z]/, "must be a number without quotes, or a name with a letter in it"),
+]);
 
 export const labelSelector = z.strictObject({
   matchLabels: stringMap.optional(),

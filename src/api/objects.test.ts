@@ -74,6 +74,11 @@ const wrong: readonly [string, unknown, string][] = [
     "Deployment shop/web: spec.template.spec.serviceAccountName: must be a DNS-1123 subdomain",
   ],
   ["spec.template.spec.serviceAccount", "my_sa", /spec\.serviceAccount: must be a DNS-1123 subdomain/],
+  [
+    "spec.template.spec.containers.0.readinessProbe.httpGet.port",
+    "8080",
+    /httpGet\.port: must be a number without quotes, or a name with a letter in it$/,
+  ],
   ["spec.template.spec.containers", [], /containers: Too small/],
   ["metadata.labels", { a: 1 }, "Deployment shop/web: metadata.labels.a: expected string, received number"],
 ] as unknown as readonly [string, unknown, string][];

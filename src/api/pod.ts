@@ -1,8 +1,15 @@
 /** Pods and their templates (Kubernetes API, core/v1). */
 import * as z from "zod";
-import { labelSelector, metadata, optionalName, port, portName, templateMetadata, unused } from "./fields.ts";
-
-const intOrName = z.union([port, portName]);
+import {
+  labelSelector,
+  metadata,
+  optionalName,
+  port,
+  portName,
+  portOrName,
+  templateMetadata,
+  unused,
+} from "./fields.ts";
 
 const probeTiming = {
   initialDelaySeconds: z.int().min(0).optional(),
@@ -17,13 +24,13 @@ export const probe = z.strictObject({
   httpGet: z
     .strictObject({
       path: z.string().optional(),
-      port: intOrName,
+      port: portOrName,
       host: z.string().optional(),
       scheme: z.enum(["HTTP", "HTTPS"]).optional(),
       httpHeaders: z.array(z.strictObject({ name: z.string(), value: z.string() })).optional(),
     })
     .optional(),
-  tcpSocket: z.strictObject({ port: intOrName, host: z.string().optional() }).optional(),
+  tcpSocket: z.strictObject({ port: portOrName, host: z.string().optional() }).optional(),
   exec: z.strictObject({ command: z.array(z.string()).optional() }).optional(),
   grpc: z.strictObject({ port, service: z.string().nullish() }).optional(),
   ...probeTiming,

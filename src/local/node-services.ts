@@ -1,27 +1,15 @@
 /** Services as the node sees them: DNS names and address translation. Built on the mesh's own model. */
-import type { MeshModel, Service } from "../model/mesh.ts";
+import type { MeshModel } from "../model/mesh.ts";
 import type { NamedService } from "./names.ts";
 import type { ServiceTarget } from "./node-rules.ts";
 
 export function namedServices(model: MeshModel): NamedService[] {
-  return model.services.map((service) => {
-    const pods = podsOf(service);
-    return {
-      namespace: service.namespace,
-      name: service.name,
-      addresses: service.headless ? pods.map((pod) => pod.address) : service.addresses,
-      pods: service.headless ? pods : [],
-    };
-  });
-}
-
-function podsOf(service: Service): { name: string; address: string }[] {
-  const byName = new Map(
-    service.ports.flatMap((port) =>
-      port.endpoints.map(({ pod }): [string, string] => [pod.name, pod.address]),
-    ),
-  );
-  return [...byName].map(([name, address]) => ({ name, address }));
+  return model.services.map(({ namespace, name, headless, addresses, pods }) => ({
+    namespace,
+    name,
+    addresses: headless ? pods.map((pod) => pod.address) : addresses,
+    pods: pods.map((pod) => ({ name: pod.name, address: pod.address })),
+  }));
 }
 
 export function serviceTargets(model: MeshModel): ServiceTarget[] {

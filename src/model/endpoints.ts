@@ -33,7 +33,8 @@ function targetPort(port: ServicePortObject, pod: RunningPod): number | undefine
     : pod.ports.find((candidate) => candidate.name === target)?.containerPort;
 }
 
-function takesTraffic(service: ServiceObject, pod: RunningPod): boolean {
+/** Whether its readiness, as Kubernetes sees it, makes it one of the Service's. */
+export function takesTraffic(service: ServiceObject, pod: RunningPod): boolean {
   return !pod.terminating && (pod.ready || service.spec.publishNotReadyAddresses === true);
 }
 

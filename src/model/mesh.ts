@@ -91,6 +91,8 @@ export interface Service {
   readonly name: string;
   readonly headless: boolean;
   readonly addresses: readonly string[];
+  /** Headless: those that its DNS name stands for, whatever their ports. */
+  readonly pods: readonly Pod[];
   readonly ports: readonly ServicePort[];
 }
 

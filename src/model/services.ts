@@ -5,7 +5,7 @@ import { identify, namespaceOf } from "../api/objects.ts";
 import type { ProblemReason } from "../api/problem.ts";
 import { objectsOf, type Snapshot } from "../cluster/snapshot.ts";
 import type { LbMethod } from "../wire/messages.ts";
-import type { EndpointSource, PodPair } from "./endpoints.ts";
+import { type EndpointSource, type PodPair, takesTraffic } from "./endpoints.ts";
 import type { Endpoint, MeshSettings, Report, Service, ServicePort } from "./mesh.ts";
 import { serviceProtocol } from "./protocol.ts";
 import type { Selection } from "./selection.ts";
@@ -88,6 +88,28 @@ function checkSelection(service: ServiceObject, found: number, report: Report): 
   report(warn(service, "spec.selector", "NoEndpoints", message));
 }
 
+/** A target port by a name that the selected pods do not have leads nowhere. */
+function checkTarget(
+  service: ServiceObject,
+  port: ServicePortObject,
+  pods: readonly PodPair[],
+  templates: readonly Template[],
+  report: Report,
+): void {
+  const name = port.targetPort;
+  if (typeof name !== "string" || pods.length + templates.length === 0) {
+    return;
+  }
+  const named =
+    pods.some(({ running }) => running.ports.some((each) => each.name === name)) ||
+    templates.some((template) => targetPortIn(template, name) !== undefined);
+  if (!named) {
+    const index = (service.spec.ports ?? []).indexOf(port);
+    const message = `no container of its pods has a port "${name}": requests get 503`;
+    report(warn(service, `spec.ports[${index}].targetPort`, "NoEndpoints", message));
+  }
+}
+
 function usablePorts(service: ServiceObject, report: Report): readonly ServicePortObject[] {
   return (service.spec.ports ?? []).filter((port, index) => {
     if (port.protocol !== "SCTP") {
@@ -121,11 +143,16 @@ function modelService(
   }));
   const reached = ports.reduce((sum, { endpoints }) => sum + endpoints.length, 0);
   checkSelection(service, pods.length + templates.length + reached, report);
+  // slices say which ports pods have: nobody else need judge it
+  if (snapshot.endpointSlices === undefined) {
+    ports.forEach(({ port }) => checkTarget(service, port, pods, templates, report));
+  }
   return {
     namespace,
     name,
     headless,
     addresses: headless ? [] : (snapshot.serviceAddresses.get(`${namespace}/${name}`) ?? []),
+    pods: headless ? pods.filter(({ running }) => takesTraffic(service, running)).map(({ pod }) => pod) : [],
     ports: ports
       .flatMap(({ port, endpoints }) => portsOf(service, port, balancing, endpoints, templates))
       .sort(comparePorts),
