@@ -7,7 +7,7 @@ import { after, afterEach, before, test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { startMesh, type TestMesh } from "./mesh.ts";
 import { startPodClient, type PodClient } from "./pod-client.ts";
-import { showSidecars } from "./sidecar.ts";
+import { showSidecars, sidecarProcesses, sidecarStatus } from "./sidecar.ts";
 import { authorityIn, type Pem, pemOf } from "./svids.ts";
 import { removeCapture } from "./wire.ts";
 import { anything, anythingReady, idle, workload } from "./workload.ts";
@@ -137,3 +137,25 @@ for (const kind of kinds) {
     assert.match(log, /refused connection: .*sa\/thief" but it resumed a session of .*sa\/owner"/);
   });
 }
+
+test("a worker that takes another's place resumes sessions of the same bundle, and none of another", async () => {
+  const [kind] = kinds;
+  const refused = await speak(owner, kind!, await issue(600));
+  const { status, stderr } = await mesh.meshctl("local", "rotate-ca");
+  assert.equal(status, 0, stderr);
+  await sleep(2000);
+  const other = await speak(owner, kind!, await issue(600), refused.session);
+  assert.deepEqual([other.answered, other.resumed], [true, false], "a session of before the new authority");
+  const [worker] = sidecarProcesses(await mesh.pod("server"), mesh).workers;
+  process.kill(worker!, "SIGKILL");
+  const isBack = async (): Promise<boolean> => {
+    const pod = await mesh.pod("server");
+    const [next] = sidecarProcesses(pod, mesh).workers;
+    return next !== undefined && next !== worker && (await sidecarStatus(pod)).ready;
+  };
+  for (const end = Date.now() + 15_000; !(await isBack().catch(() => false)); await sleep(50)) {
+    assert.ok(Date.now() < end, "no other worker");
+  }
+  const resumed = await speak(owner, kind!, undefined, other.session);
+  assert.deepEqual([resumed.answered, resumed.resumed], [true, true], "a session of the present bundle");
+});
