@@ -32,10 +32,13 @@ before(async () => {
   port = await freePort();
   server = await serveDns("127.0.0.1", forwarder, port);
   server.setNames(
-    namesOf([
-      { namespace: "shop", name: "web", addresses: ["10.64.128.10"], pods: [] },
-      { namespace: "shop", name: "many", addresses: many, pods: [] },
-    ]),
+    namesOf(
+      [
+        { namespace: "shop", name: "web", addresses: ["10.64.128.10"], pods: [] },
+        { namespace: "shop", name: "many", addresses: many, pods: [] },
+      ],
+      "10.64.0.0/16",
+    ),
   );
 });
 
@@ -45,7 +48,7 @@ after(() => {
   outside.close();
 });
 
-type RecordType = "A" | "AAAA" | "SRV";
+type RecordType = "A" | "AAAA" | "PTR" | "SRV";
 
 function question(name: string, type: RecordType = "A"): Buffer {
   return encode({ type: "query", id: 4711, flags: RECURSION_DESIRED, questions: [{ type, name }] });
@@ -110,6 +113,17 @@ test("no address of another family, and no such name", async () => {
   assert.deepEqual([codeOf(empty), empty.answers?.length], ["NOERROR", 0]);
   const unknown = await overUdp(question("nobody.shop.svc.cluster.local"));
   assert.deepEqual([codeOf(unknown), unknown.answers?.length], ["NXDOMAIN", 0]);
+});
+
+test("the name of an address of the mesh; one that has none is not asked of the outside", async () => {
+  const before = asked;
+  const answer = await overUdp(question("10.128.64.10.in-addr.arpa", "PTR"));
+  assert.deepEqual(
+    answer.answers?.map((each) => each.type === "PTR" && each.data),
+    ["web.shop.svc.cluster.local"],
+  );
+  assert.equal(codeOf(await overUdp(question("11.128.64.10.in-addr.arpa", "PTR"))), "NXDOMAIN");
+  assert.equal(asked, before);
 });
 
 test("an answer that does not fit a datagram is cut, and whole over TCP, in whatever pieces the question comes", async () => {

@@ -10,7 +10,7 @@ import {
   AUTHORITATIVE_ANSWER,
 } from "dns-packet";
 import type { Forwarder } from "./dns-forward.ts";
-import { answerFor, type Names } from "./names.ts";
+import { answerFor, type Names, namesOf } from "./names.ts";
 
 /** Seconds: addresses of Services stay, those of pods do not. */
 const ttl = 5;
@@ -24,20 +24,26 @@ export interface DnsServer {
   close(): void;
 }
 
-function respond(query: Packet, code: number, addresses: readonly string[]): Buffer {
+/** What the answers say of the name that was asked for. */
+interface Found {
+  readonly type: "A" | "PTR";
+  readonly data: string;
+}
+
+function respond(query: Packet, code: number, found: readonly Found[]): Buffer {
   const question = query.questions?.[0];
   return encode({
     type: "response",
     id: query.id ?? 0,
     flags: AUTHORITATIVE_ANSWER | RECURSION_AVAILABLE | ((query.flags ?? 0) & 0x0100) | code,
     questions: query.questions ?? [],
-    answers: addresses.map((data) => ({ type: "A" as const, name: question?.name ?? ".", ttl, data })),
+    answers: found.map((each) => ({ ...each, name: question?.name ?? ".", ttl })),
   });
 }
 
 /** RFC 1035: a response that does not fit says so, and the client asks again over TCP. */
-function fitting(query: Packet, code: number, addresses: readonly string[]): Buffer {
-  const whole = respond(query, code, addresses);
+function fitting(query: Packet, code: number, found: readonly Found[]): Buffer {
+  const whole = respond(query, code, found);
   if (whole.length <= largestDatagram) {
     return whole;
   }
@@ -48,12 +54,12 @@ function fitting(query: Packet, code: number, addresses: readonly string[]): Buf
 
 /** Serves UDP and TCP at the address. Rejects when port 53 there cannot be had. */
 export async function serveDns(address: string, forwarder: Forwarder, port = 53): Promise<DnsServer> {
-  let names: Names = new Map();
+  let names: Names = namesOf([], address);
   let turn = 0;
 
   const answer = async (
     message: Buffer,
-    finish: (query: Packet, code: number, addresses: readonly string[]) => Buffer,
+    finish: (query: Packet, code: number, found: readonly Found[]) => Buffer,
   ): Promise<Buffer | undefined> => {
     let query: Packet;
     try {
@@ -68,7 +74,13 @@ export async function serveDns(address: string, forwarder: Forwarder, port = 53)
     const found = answerFor(names, question.name, question.type, turn++);
     switch (found.kind) {
       case "addresses":
-        return finish(query, 0, found.addresses);
+        return finish(
+          query,
+          0,
+          found.addresses.map((data) => ({ type: "A", data })),
+        );
+      case "name":
+        return finish(query, 0, [{ type: "PTR", data: found.name }]);
       case "empty":
         return finish(query, 0, []);
       case "unknown":

@@ -188,7 +188,7 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
     }
     const snapshot = createSnapshot({ ...snapshotParts, pods: status.pods, services: status.services });
     const model = buildModel(snapshot, { trustDomain: settings.trustDomain, statisticsInterval: 1 });
-    dns.setNames(namesOf(namedServices(model)));
+    dns.setNames(namesOf(namedServices(model), plan.range));
     const rules = nodeRules(serviceTargets(model), plan);
     if (rules !== lastRules) {
       await run("nft", ["-f", "-"], { input: rules });

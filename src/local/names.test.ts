@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { answerFor, namesOf, resolvConf } from "./names.ts";
 
-const names = namesOf([
+const services = [
   { namespace: "shop", name: "web", addresses: ["10.64.128.10"], pods: [] },
   {
     namespace: "shop",
@@ -14,7 +14,8 @@ const names = namesOf([
     ],
   },
   { namespace: "shop", name: "empty", addresses: [], pods: [] },
-]);
+];
+const names = namesOf(services, "10.64.0.0/16");
 
 test("answers by name and type", () => {
   const cases: readonly [string, string, object][] = [
@@ -26,6 +27,12 @@ test("answers by name and type", () => {
     ["nobody.shop.svc.cluster.local", "A", { kind: "unknown" }],
     ["web.other.svc.cluster.local", "AAAA", { kind: "unknown" }],
     ["web", "A", { kind: "unknown" }],
+    ["10.128.64.10.in-addr.arpa", "PTR", { kind: "name", name: "web.shop.svc.cluster.local" }],
+    ["2.1.64.10.IN-ADDR.ARPA.", "PTR", { kind: "name", name: "peers-1.peers.shop.svc.cluster.local" }],
+    ["2.1.64.10.in-addr.arpa", "A", { kind: "empty" }],
+    ["3.1.64.10.in-addr.arpa", "PTR", { kind: "unknown" }],
+    ["3.1.65.10.in-addr.arpa", "PTR", { kind: "outside" }],
+    ["3.1.164.10.in-addr.arpa", "PTR", { kind: "outside" }],
     ["example.com", "A", { kind: "outside" }],
     ["notcluster.local", "A", { kind: "outside" }],
   ];
