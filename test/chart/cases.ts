@@ -168,6 +168,8 @@ export const refusals: readonly (readonly [object, RegExp])[] = [
   [{ nginxLogFormat: "xml" }, /\/nginxLogFormat.*'default', 'json'/],
   [{ nginxLBMethod: "best" }, /\/nginxLBMethod.*'least_time'/],
   [{ clientMaxBodySize: "1 GB" }, /\/clientMaxBodySize.*does not match pattern/],
+  [{ clientMaxBodySize: -1 }, /\/clientMaxBodySize.*minimum: got -1, want 0/],
+  [{ clientMaxBodySize: 1.5 }, /\/clientMaxBodySize.*got number, want integer or string/],
   [{ prometheusAddress: "http://prometheus" }, /\/prometheusAddress.*does not match pattern/],
   [{ telemetry: { samplerRatio: 0.1 } }, /\/telemetry.*'exporters' required/],
   [

@@ -60,6 +60,18 @@ for (const [values, message] of refusals) {
   });
 }
 
+test("a size may be a number, of a file or of --set", () => {
+  const sizeOf = (text: string): unknown =>
+    find(objectsOf(text), "MeshConfig", "nginx-mesh-config")["spec"].clientMaxBodySize;
+  for (const helm of Object.values(helms)) {
+    assert.equal(sizeOf(render({ clientMaxBodySize: 104_857_600 }, { helm })), "104857600");
+    const args = ["template", "nginx-mesh", chart, `--kube-version=${kubeVersion}`];
+    const ended = attempt(helm, [...args, "--namespace=nginx-mesh", "--set", "clientMaxBodySize=0"]);
+    assert.equal(ended.status, 0, ended.stderr);
+    assert.equal(sizeOf(ended.stdout), "0");
+  }
+});
+
 test("any namespace will do, but not one of Kubernetes itself", () => {
   const text = render({}, { namespace: "other" });
   judge(text);

@@ -1,9 +1,14 @@
 {{/* The MeshConfig's spec as the values have it, as JSON. */}}
 {{- define "mesh.settings" -}}
+{{- $bodySize := .Values.clientMaxBodySize }}
+{{- if not (kindIs "string" $bodySize) }}
+{{- /* as --set gives it; a file's numbers are floating ones */}}
+{{- $bodySize = $bodySize | int64 | toString }}
+{{- end }}
 {{- $settings := dict
   "meshConfigClassName" (printf "%s-meshconfig-class" .Release.Namespace)
   "accessControlMode" .Values.accessControlMode
-  "clientMaxBodySize" .Values.clientMaxBodySize
+  "clientMaxBodySize" $bodySize
   "mtls" (pick .Values.mtls "mode" "caKeyType" "caTTL" "svidTTL")
   "nginxErrorLogLevel" .Values.nginxErrorLogLevel
   "nginxLBMethod" .Values.nginxLBMethod
