@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { clusterParts, countsOf, visibleParts } from "./cluster-status.ts";
-import { crdStep, parseCrds } from "./crds.ts";
+import { crdStep, isForeign, parseCrds } from "./crds.ts";
 import { type KubeClient, KubeError } from "./kube-client.ts";
 import { objectSchema, type Pod, podSchema, type Workload, workloadSchema } from "./kube-objects.ts";
 import { isReady, podTrouble } from "./pod-trouble.ts";
@@ -169,6 +169,23 @@ test("kinds are brought up to date, and newer ones stay", () => {
   assert.deepEqual(crdStep(crd("v1"), crd("v1", "v2")), { apply: false, newer: ["v2"] });
   assert.deepEqual(crdStep(crd("v2"), crd("v1")), { apply: true, newer: ["v1"] });
   assert.throws(() => parseCrds("[{}]"), { name: "CommandError" });
+});
+
+test("a definition that another SPIRE has brought", () => {
+  const labels = { "app.kubernetes.io/part-of": "nginx-mesh" };
+  const cases: readonly (readonly [string, object, boolean])[] = [
+    ["spire.spiffe.io", {}, true],
+    ["spire.spiffe.io", { managedFields: [{ manager: "helm" }] }, true],
+    ["spire.spiffe.io", { labels }, false],
+    ["spire.spiffe.io", { managedFields: [{ manager: "helm" }, { manager: "nginx-meshctl" }] }, false],
+    ["specs.smi-spec.io", {}, false],
+  ];
+  for (const [group, metadata, expected] of cases) {
+    const spec = { group, names: { plural: "ks" }, versions: [] };
+    const [one] = parseCrds(JSON.stringify([{ metadata: { name: "k", ...metadata }, spec }]));
+    assert.ok(one);
+    assert.equal(isForeign(one), expected);
+  }
 });
 
 test("what is left to do after a removal", () => {

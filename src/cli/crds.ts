@@ -9,7 +9,11 @@ import { objectOf } from "./kube-objects.ts";
 import type { Output } from "./program.ts";
 
 const crd = z.looseObject({
-  metadata: z.looseObject({ name: z.string() }),
+  metadata: z.looseObject({
+    name: z.string(),
+    labels: z.record(z.string(), z.string()).optional(),
+    managedFields: z.array(z.looseObject({ manager: z.string().optional() })).optional(),
+  }),
   spec: z.looseObject({
     group: z.string(),
     names: z.looseObject({ plural: z.string() }),
@@ -42,6 +46,18 @@ export function crdStep(
   return { apply: newer.length === 0 || names(wanted).some((name) => !has.has(name)), newer };
 }
 
+const fieldManager = "nginx-meshctl";
+
+/** Whether a kind that is installed is another SPIRE's: then that knows best what its objects need. Pure. */
+export function isForeign({ metadata, spec }: Crd): boolean {
+  const { labels, managedFields } = metadata;
+  return (
+    spec.group === "spire.spiffe.io" &&
+    labels?.["app.kubernetes.io/part-of"] !== "nginx-mesh" &&
+    managedFields?.some(({ manager }) => manager === fieldManager) !== true
+  );
+}
+
 const base = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /** Brings the kinds of the cluster to what the chart has. Throws CommandError. */
@@ -51,6 +67,10 @@ export async function applyCrds(client: KubeClient, wanted: readonly Crd[], outp
     const { name } = one.metadata;
     const answer = await jsonIfThere(client, `${base}/${name}`);
     const installed = answer === undefined ? undefined : objectOf(crd, answer, `the kind ${name}`);
+    if (installed !== undefined && isForeign(installed)) {
+      output.warn(`  kinds       ${name} is left as it is: another SPIRE has brought it\n`);
+      continue;
+    }
     const { apply, newer } = crdStep(one, installed);
     if (!apply) {
       output.warn(
@@ -60,7 +80,7 @@ export async function applyCrds(client: KubeClient, wanted: readonly Crd[], outp
     }
     await client.text({
       method: "PATCH",
-      path: `${base}/${name}?fieldManager=nginx-meshctl&force=true`,
+      path: `${base}/${name}?fieldManager=${fieldManager}&force=true`,
       body: one,
       contentType: "application/apply-patch+yaml",
     });

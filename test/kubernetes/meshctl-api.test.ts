@@ -5,14 +5,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parse } from "yaml";
 import { chartGroups } from "../../src/cli/release-objects.ts";
-import { attempt, helms } from "../chart/programs.ts";
+import { attempt, chart, helms } from "../chart/programs.ts";
 import { type KubeApi, startKubeApi } from "../fixtures/kube-api-server.ts";
 import { runMeshctl, type Ended } from "./meshctl.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "meshctl-api-"));
 const records = "/api/v1/namespaces/nginx-mesh/secrets?labelSelector=owner%3Dhelm";
 const settings = "/apis/nsm.nginx.com/v1alpha2/namespaces/nginx-mesh/meshconfigs/nginx-mesh-config";
+const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 const controller = "/apis/apps/v1/namespaces/nginx-mesh/deployments/nginx-mesh-controller";
 const roleBindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings";
@@ -47,6 +49,7 @@ interface AnyObject {
     readonly name: string;
     readonly uid: string;
     readonly labels?: Record<string, string>;
+    readonly managedFields?: readonly { readonly manager: string }[];
   };
   // oxlint-disable-next-line no-explicit-any -- of any kind; a test knows which
   readonly [field: string]: any;
@@ -132,6 +135,27 @@ test("a user who may not: which verb on which resource", async () => {
     (await meshctl(["status", "-k", kubeconfigWith("wrong")])).stderr,
     /does not accept the credentials/,
   );
+});
+
+test("a definition that another SPIRE has brought stays as it is", async () => {
+  const text = readFileSync(join(chart, "crds/clusterspiffeids.spire.spiffe.io.yaml"), "utf8");
+  const ours = parse(text, { version: "1.1" }) as AnyObject;
+  const { name, labels } = ours.metadata;
+  await change("POST", `${definitions}?fieldManager=helm`, { ...ours, metadata: { name } });
+  const failing = join(folder, "failing");
+  writeFileSync(failing, '#!/bin/sh\n[ "$1" = version ] && echo v4.0.0\n', { mode: 0o755 });
+  const deployAgain = async (): Promise<object> => {
+    const { stderr } = await meshctl(["deploy"], { HELM: failing });
+    const { metadata } = await read(`${definitions}/${name}`);
+    const managers = metadata.managedFields?.map(({ manager }) => manager);
+    return {
+      told: stderr.includes("another SPIRE has brought it"),
+      changed: managers?.includes("nginx-meshctl"),
+    };
+  };
+  assert.deepEqual(await deployAgain(), { told: true, changed: false });
+  await change("PATCH", `${definitions}/${name}`, { metadata: { labels } });
+  assert.deepEqual(await deployAgain(), { told: false, changed: true });
 });
 
 for (const [name, helm] of Object.entries(helms)) {
