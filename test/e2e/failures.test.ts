@@ -237,7 +237,7 @@ test("an application that hands on what a sidecar said of another one is not tak
 test("a request that ends before it went to its endpoint is not in flight there", async () => {
   const inFlight = async (): Promise<readonly number[]> =>
     (await sidecarStatus(await mesh.pod("client"))).destinations
-      ?.filter((entry) => /up port 80$/.test(entry.destination))
+      ?.filter((entry) => entry.destination.endsWith("up port 80"))
       .flatMap((entry) => entry.endpoints?.map((endpoint) => endpoint.inFlight) ?? []) ?? [];
   await get("http://up/");
   const answers = await client.run(async (tools) => {
