@@ -29,7 +29,7 @@ export interface EngineRecord {
   readonly settings: EngineSettings;
 }
 
-const neededPrograms = ["ip", "nft", "iptables-restore", "nsenter", "unshare", "mount"];
+const neededPrograms = ["ip", "nft", "iptables-restore", "nsenter", "unshare", "mount", "umount"];
 
 function inPath(program: string): boolean {
   const folders = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`.split(":");

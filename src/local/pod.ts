@@ -63,6 +63,9 @@ export interface LocalPodHandle {
 const drainMilliseconds = 500;
 /** An end during the start waits for it so long. */
 const startPatience = 5_000;
+/** Until a start that failed is tried again; longer each time. */
+const firstPause = 500;
+const longestPause = 30_000;
 
 type Phase = "network" | "sidecar" | "init" | "running" | "failed";
 
@@ -86,17 +89,12 @@ class LocalPod implements LocalPodHandle {
   #phase: Phase = "network";
   #failure = "";
   #terminating = false;
-  #networked = false;
 
   constructor(desired: DesiredPod, place: PodPlace, context: PodContext) {
     this.desired = desired;
     this.#place = place;
     this.#context = context;
-    this.#started = this.#start().catch((error: unknown) => {
-      this.#phase = "failed";
-      this.#failure = (error as Error).message;
-      context.onChange();
-    });
+    this.#started = this.#startUntilDone();
   }
 
   get number(): number {
@@ -139,7 +137,7 @@ class LocalPod implements LocalPodHandle {
       case "failed":
         return this.#failure;
       case "network":
-        return "its network is being set up";
+        return this.#failure || "its network is being set up";
       case "init":
         return `init container ${this.#init?.view.name}: ${this.#init?.reason}`;
       case "sidecar":
@@ -171,15 +169,41 @@ class LocalPod implements LocalPodHandle {
     const grace = (this.desired.spec.terminationGracePeriodSeconds ?? 30) * 1000;
     await this.#init?.stop(grace);
     await Promise.race([this.#started, sleep(startPatience)]);
-    await Promise.all(this.#containers.map(({ running }) => running.stop(grace)));
-    await this.#sidecar?.stop();
-    if (this.#networked) {
-      await tearDownPod(this.#place.folder);
-    }
+    await this.#end(grace);
     await rm(this.#place.folder, { recursive: true, force: true });
   }
 
+  /** Never rejects. What failed for want of something, as room on the disk, a lock or a folder, may have it later. */
+  async #startUntilDone(): Promise<void> {
+    for (let pause = firstPause; !this.#terminating; pause = Math.min(pause * 2, longestPause)) {
+      try {
+        await this.#start();
+        return;
+      } catch (error) {
+        this.#phase = "failed";
+        this.#failure = `${(error as Error).message}; it is tried again`;
+        this.#context.onChange();
+      }
+      const end = Date.now() + pause;
+      // what cannot be ended is in the way of the next start, which tells so
+      await this.#end(0).catch(() => undefined);
+      await this.#until(() => Date.now() >= end);
+    }
+  }
+
+  /** Ends what runs of it, however far its start has come, and its network. */
+  async #end(grace: number): Promise<void> {
+    await this.#init?.stop(grace);
+    await Promise.all(this.#containers.map(({ running }) => running.stop(grace)));
+    await this.#sidecar?.stop();
+    await tearDownPod(this.#place.folder);
+    this.#init = undefined;
+    this.#containers.length = 0;
+    this.#sidecar = undefined;
+  }
+
   async #start(): Promise<void> {
+    this.#phase = "network";
     await this.#setUpNetwork();
     if (this.desired.meshed && !this.#terminating) {
       this.#phase = "sidecar";
@@ -218,7 +242,6 @@ class LocalPod implements LocalPodHandle {
           exemptSources: [plan.gateway],
         })
       : undefined;
-    this.#networked = true;
     await setUpPod(plan, { number, address, capture }, folder);
   }
 

@@ -14,6 +14,8 @@ export interface Pods {
 
 /** Pods that are being set up at once: more do not make it faster on few cores. */
 const mostStarting = 6;
+/** Milliseconds until pods that could not be prepared are looked at again. */
+const retryPause = 1_000;
 
 export interface PodsOptions {
   readonly plan: AddressPlan;
@@ -62,6 +64,7 @@ export function createPods(options: PodsOptions): Pods {
       }
     } catch (error) {
       options.onError(`preparing pods failed: ${(error as Error).message}`);
+      setTimeout(options.context.onChange, retryPause);
     } finally {
       preparing = false;
     }

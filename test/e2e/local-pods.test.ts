@@ -1,5 +1,7 @@
 /** What pods of local mode do: kinds, probes, restarts, environments, and changes while they run. */
 import assert from "node:assert/strict";
+import { rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { client, server, type ServerOptions } from "./manifests.ts";
 import { apps, startMesh, type TestMesh } from "./mesh.ts";
@@ -124,6 +126,20 @@ test("a process that crashes is started again, and the pod is not ready meanwhil
     ),
   );
   assert.equal(view.pods.find((each) => each.owner === "deployment/web")?.address, address);
+});
+
+test("a pod that cannot be started is told, and tried again until it can", async () => {
+  const numbers = (await mesh.view()).pods.map((each) => each.number);
+  const inTheWay = join(mesh.layout.pods, String(Math.max(...numbers) + 1));
+  writeFileSync(inTheWay, "");
+  mesh.write("blocked.yaml", pod("blocked", { terminationGracePeriodSeconds: 0, containers: [sleeping] }));
+  await mesh.until("it is told", ({ pods }) =>
+    pods.some((each) => each.name === "blocked" && each.reason.includes("EEXIST")),
+  );
+  rmSync(inTheWay);
+  await mesh.until("it runs", ({ pods }) => pods.some((each) => each.name === "blocked" && each.ready));
+  mesh.write("blocked.yaml", undefined);
+  await mesh.until("it is gone", ({ pods }) => !pods.some((each) => each.name === "blocked"));
 });
 
 test("a container that is not alive is started again", async () => {
