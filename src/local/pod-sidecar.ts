@@ -102,6 +102,7 @@ export async function startSidecar(
   let reason = "is starting";
   let pause = firstPause;
   let watching = true;
+  let turn = 0;
   let timer: NodeJS.Timeout | undefined;
   const settled = Promise.withResolvers<void>();
 
@@ -113,14 +114,22 @@ export async function startSidecar(
         reason = keeper.reason;
         pause = firstPause;
       }
+      lookIn(firstPause);
       context.onChange();
     },
   });
 
+  /** Instead of the look that was to come, and of one that waits for an answer from before. */
+  const lookIn = (milliseconds: number): void => {
+    clearTimeout(timer);
+    turn += 1;
+    const own = turn;
+    timer = watching ? setTimeout(() => void look(own), milliseconds) : undefined;
+  };
   /** Often until it is ready, then now and then. */
-  const look = async (): Promise<void> => {
+  const look = async (own: number): Promise<void> => {
     const now = keeper.state === "running" ? await readiness(place.address) : keeper.reason;
-    if (!watching) {
+    if (!watching || own !== turn) {
       return;
     }
     if (now === "") {
@@ -129,12 +138,11 @@ export async function startSidecar(
     const changed = now !== reason;
     reason = now;
     pause = Math.min(pause * 1.3, longestPause);
-    timer = setTimeout(() => void look(), now === "" ? recheck : pause);
+    lookIn(now === "" ? recheck : pause);
     if (changed) {
       context.onChange();
     }
   };
-  void look();
 
   const stopWatching = (): void => {
     watching = false;

@@ -238,6 +238,14 @@ test("a sidecar has its own user, a root that it cannot write, no capabilities, 
   assert.equal(application.stdout, "");
 });
 
+test("a sidecar that ended and is back counts as ready at once", async () => {
+  const sidecarOf = ({ pods }: Awaited<ReturnType<TestMesh["view"]>>) =>
+    pods.find((each) => each.owner === "deployment/meshed")?.containers[0];
+  await mesh.meshctl("local", "exec", "meshed", "-c", "sidecar", "--", "sh", "-c", "kill 1");
+  await mesh.until("it has ended", (view) => sidecarOf(view)?.restarts === 1);
+  await mesh.until("it is ready", (view) => sidecarOf(view)?.ready === true, 2_000);
+});
+
 test("exec and logs say what they cannot do", async () => {
   const cases: readonly [readonly string[], RegExp][] = [
     [["local", "exec", "nobody", "--", "true"], /no pod or workload "nobody"/],
