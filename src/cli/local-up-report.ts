@@ -36,7 +36,10 @@ function describe(pod: PodView, layout: Layout): string {
 
 export const inBackground = 'it goes on in the background until "nginx-meshctl local down"';
 
-/** Throws CommandError with status "not well" for pods that are not ready, and for manifests with problems. */
+/**
+ * Throws CommandError with status "not well" for pods that are not ready, and for manifests that cannot be read or started. What
+ * is wrong with the mesh that they describe, and `status` says as long as it is so, is a warning.
+ */
 export function conclude(
   view: EngineView | undefined,
   layout: Layout,
@@ -44,6 +47,7 @@ export function conclude(
   output: Output,
   lasting: string,
 ): void {
+  view?.modelProblems.forEach((problem) => output.warn(`error: ${problem}\n`));
   if (view?.ready !== true) {
     const why = view === undefined ? "  the engine does not answer yet\n" : notReady(view, layout);
     throw new CommandError(

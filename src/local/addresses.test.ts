@@ -41,12 +41,16 @@ test("pods whose Services the node translates are outside the range that pods re
   }
 });
 
-test("a Service keeps its address, and gets the one that it asks for", () => {
+test("a Service keeps its address, and gets the one that it asks for, which no other gets", () => {
   const addressOf = serviceAddresses(addressPlan(64));
-  const web = addressOf("shop/web", undefined);
+  const nobody = new Set<string>();
+  const web = addressOf("shop/web", undefined, nobody);
   assert.match(web, /^10\.64\.128\./);
-  assert.notEqual(addressOf("shop/cart", undefined), web);
-  assert.equal(addressOf("shop/web", undefined), web);
-  assert.equal(addressOf("shop/fixed", "10.64.200.1"), "10.64.200.1");
-  assert.match(addressOf("shop/six", "fd00::10"), /^10\.64\.128\./, "the node has no IPv6");
+  const wanted = new Set([web, "10.64.128.11", "10.64.128.12"]);
+  const cart = addressOf("shop/cart", undefined, wanted);
+  assert.ok(!wanted.has(cart), cart);
+  assert.equal(addressOf("shop/web", undefined, wanted), web);
+  assert.equal(addressOf("shop/cart", undefined, nobody), cart);
+  assert.equal(addressOf("shop/fixed", "10.64.128.11", wanted), "10.64.128.11");
+  assert.match(addressOf("shop/six", "fd00::10", nobody), /^10\.64\.128\./, "the node has no IPv6");
 });

@@ -106,20 +106,31 @@ export function isCaptured(plan: AddressPlan, address: string): boolean {
   return toNumber(address) - toNumber(`10.${plan.number}.0.0`) < blocks.captured.end;
 }
 
-/** A Service keeps its address as long as the mesh runs; one of IPv4 that is asked for is given as it is. */
-export function serviceAddresses(plan: AddressPlan): (name: string, wanted: string | undefined) => string {
+/** Address of the Service `name`; one of IPv4 that it asks for is given as it is, and those that others ask for are not given. */
+export type ServiceAddresses = (
+  name: string,
+  wanted: string | undefined,
+  wantedByAll: ReadonlySet<string>,
+) => string;
+
+/** A Service keeps its address as long as the mesh runs. */
+export function serviceAddresses(plan: AddressPlan): ServiceAddresses {
   const byName = new Map<string, string>();
   let next = 10;
-  return (name, wanted) => {
+  const take = (): string => {
+    const address = `10.${plan.number}.${128 + Math.floor(next / 256)}.${next % 256}`;
+    next++;
+    return address;
+  };
+  return (name, wanted, wantedByAll) => {
     if (wanted !== undefined && isIPv4(wanted)) {
       return wanted;
     }
-    let address = byName.get(name);
-    if (address === undefined) {
-      address = `10.${plan.number}.${128 + Math.floor(next / 256)}.${next % 256}`;
-      byName.set(name, address);
-      next++;
+    let address = byName.get(name) ?? take();
+    while (!byName.has(name) && wantedByAll.has(address)) {
+      address = take();
     }
+    byName.set(name, address);
     return address;
   };
 }

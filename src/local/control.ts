@@ -1,7 +1,7 @@
 /** The engine's HTTP interface for the tools, over a unix socket that only root can open. */
 import { chmodSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { formatProblem } from "../api/problem.ts";
+import { formatProblem, type Problem } from "../api/problem.ts";
 import type { Engine } from "./engine.ts";
 import type { LocalPodHandle } from "./pod.ts";
 import type { EngineSettings } from "./settings.ts";
@@ -41,8 +41,10 @@ export interface EngineView {
       }
     >
   >;
-  /** One line each. */
+  /** What of the manifests cannot be read, or not be started; one line each. */
   readonly problems: readonly string[];
+  /** What the mesh leaves out of the rest, or cannot do as it is written; one line each. */
+  readonly modelProblems: readonly string[];
 }
 
 function podView(pod: LocalPodHandle): PodView {
@@ -69,9 +71,8 @@ export function engineView(engine: Engine, settings: EngineSettings): EngineView
   const wanted = engine.desired().groups.flatMap((group) => group.pods.map(podKey));
   const missing = wanted.filter((key) => !present.has(key));
   const readable = engine.error() === "" ? [] : [engine.error()];
-  const problems = [...engine.contents().problems, ...engine.desired().problems].filter(
-    (problem) => problem.severity === "error",
-  );
+  const errors = (problems: readonly Problem[]): string[] =>
+    problems.filter((problem) => problem.severity === "error").map(formatProblem);
   const part = ({ state, reason, restarts, pid }: Engine["parts"]["nats"]) => ({
     state,
     reason,
@@ -85,7 +86,8 @@ export function engineView(engine: Engine, settings: EngineSettings): EngineView
     missing,
     ready: missing.length === 0 && pods.every((pod) => pod.ready || pod.terminating),
     parts: { nats: part(engine.parts.nats), controller: part(engine.parts.controller) },
-    problems: [...readable, ...problems.map(formatProblem)],
+    problems: [...readable, ...errors([...engine.contents().problems, ...engine.desired().problems])],
+    modelProblems: errors(engine.problems()),
   };
 }
 

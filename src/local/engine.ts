@@ -1,6 +1,7 @@
 /** The engine of one local mesh: what kubelet, CoreDNS, kube-proxy and the SPIRE agent are to a cluster. */
 import { mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
+import type { Problem } from "../api/problem.ts";
 import { objectsOf, createSnapshot } from "../cluster/snapshot.ts";
 import { FolderError, openFolder, type FolderContents } from "../cluster/folder.ts";
 import { watchPaths } from "../cluster/watch.ts";
@@ -28,6 +29,8 @@ import { statusOf, statusWriter } from "./status-file.ts";
 
 const natsPort = 4222;
 const settleMilliseconds = 5;
+/** Until what failed is tried again. */
+const retryMilliseconds = 1_000;
 /** Number of the file that the launcher leaves open: a UDP socket of the host's network. */
 const hostSocket = 3;
 
@@ -35,6 +38,8 @@ export interface Engine {
   readonly pods: Pods;
   desired(): Desired;
   contents(): FolderContents;
+  /** What the mesh makes of the manifests otherwise than they say. */
+  problems(): readonly Problem[];
   readonly authority: Authority;
   readonly parts: { readonly nats: Keeper; readonly controller: Keeper };
   /** Why the manifests cannot be read; "" when they can. */
@@ -172,6 +177,9 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
   const addressOf = serviceAddresses(plan);
   const writeStatus = statusWriter(layout.status);
   let lastRules = "";
+  let problems: readonly Problem[] = [];
+  /** The manifests that everything below was made of; undefined: it was not. */
+  let applied: FolderContents | undefined;
 
   /** Status for the controller, names and rules for the node, next steps for the pods. */
   const apply = async (): Promise<void> => {
@@ -183,19 +191,26 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
     const snapshotParts = { objects: contents.objects, problems: [], serviceRanges: [plan.serviceRange] };
     const services = objectsOf(createSnapshot({ ...snapshotParts, pods: [], services: [] }), "Service");
     const status = statusOf({ plan, services, addressOf, pods: pods.all() });
-    if (!writeStatus(status) && lastRules !== "") {
+    const from = contents;
+    if (!writeStatus(status) && applied === from) {
       return;
     }
+    applied = undefined;
     const snapshot = createSnapshot({ ...snapshotParts, pods: status.pods, services: status.services });
     const model = buildModel(snapshot, { trustDomain: settings.trustDomain, statisticsInterval: 1 });
+    problems = model.problems;
     dns.setNames(namesOf(namedServices(model), plan.range));
     const rules = nodeRules(serviceTargets(model), plan);
     if (rules !== lastRules) {
       await run("nft", ["-f", "-"], { input: rules });
       lastRules = rules;
     }
+    applied = from;
   };
-  const wake = coalesce(apply, (cause) => log(`bringing the node up to date failed: ${cause.message}`));
+  const wake = coalesce(apply, (cause) => {
+    log(`bringing the node up to date failed: ${cause.message}`);
+    setTimeout(wake, retryMilliseconds);
+  });
 
   const { nats, files } = await startNats(settings, layout, plan, authority, wake);
   const pods = createPods({
@@ -247,6 +262,7 @@ export async function startEngine(settings: EngineSettings, log: (message: strin
     pods,
     desired: () => desired,
     contents: () => contents,
+    problems: () => problems,
     authority,
     parts: { nats, controller },
     error: () => error,

@@ -3,13 +3,13 @@ import { renameSync, writeFileSync } from "node:fs";
 import type { LocalStatus } from "../cluster/local-status.ts";
 import type { Service } from "../api/core.ts";
 import { namespaceOf } from "../api/objects.ts";
-import type { AddressPlan } from "./addresses.ts";
+import type { AddressPlan, ServiceAddresses } from "./addresses.ts";
 import type { LocalPodHandle } from "./pod.ts";
 
 export interface StatusInput {
   readonly plan: AddressPlan;
   readonly services: readonly Service[];
-  readonly addressOf: (name: string, wanted: string | undefined) => string;
+  readonly addressOf: ServiceAddresses;
   readonly pods: readonly LocalPodHandle[];
 }
 
@@ -38,6 +38,7 @@ function podStatus(pod: LocalPodHandle): LocalStatus["pods"][number] {
 }
 
 export function statusOf(input: StatusInput): LocalStatus {
+  const wanted = new Set(input.services.flatMap((service) => service.spec.clusterIP ?? []));
   const services = input.services
     .filter((service) => service.spec.type !== "ExternalName")
     .map((service) => {
@@ -47,7 +48,7 @@ export function statusOf(input: StatusInput): LocalStatus {
       return {
         namespace,
         name,
-        addresses: headless ? [] : [input.addressOf(`${namespace}/${name}`, service.spec.clusterIP)],
+        addresses: headless ? [] : [input.addressOf(`${namespace}/${name}`, service.spec.clusterIP, wanted)],
       };
     });
   return { version: 1, serviceRanges: [input.plan.serviceRange], services, pods: input.pods.map(podStatus) };
@@ -61,9 +62,9 @@ export function statusWriter(path: string): (status: LocalStatus) => boolean {
     if (text === last) {
       return false;
     }
-    last = text;
     writeFileSync(`${path}.new`, text, { mode: 0o600 });
     renameSync(`${path}.new`, path);
+    last = text;
     return true;
   };
 }

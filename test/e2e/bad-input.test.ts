@@ -167,6 +167,16 @@ test("pods that cannot be meshed: the sidecar's user, and one port twice", async
   assert.equal(status, 1, stderr);
 });
 
+test("what is wrong with a split is said when all pods are ready: status 0", async () => {
+  const { status, stdout, stderr } = await up({
+    "web.yaml": server({ name: "web" }),
+    "split.yaml": split("web", [{ service: "web", weight: 0 }]),
+  });
+  assert.match(stderr, /error: TrafficSplit default\/split-of-web.*weight/);
+  assert.match(stdout, /ready: 1 pods/);
+  assert.equal(status, 0, stderr);
+});
+
 /** Problems of the running mesh, as `status` shows them. */
 async function complaints(): Promise<string> {
   const { stdout } = await mesh.meshctl("status", "-o", "json");

@@ -1,8 +1,9 @@
 /** What pods of local mode do: kinds, probes, restarts, environments, and changes while they run. */
 import assert from "node:assert/strict";
-import { rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { client, server, type ServerOptions } from "./manifests.ts";
 import { apps, startMesh, type TestMesh } from "./mesh.ts";
 
@@ -244,6 +245,22 @@ test("a sidecar that ended and is back counts as ready at once", async () => {
   await mesh.meshctl("local", "exec", "meshed", "-c", "sidecar", "--", "sh", "-c", "kill 1");
   await mesh.until("it has ended", (view) => sidecarOf(view)?.restarts === 1);
   await mesh.until("it is ready", (view) => sidecarOf(view)?.ready === true, 2_000);
+});
+
+test("what the controller could not be told is told as soon as it can be", async () => {
+  const status = (): string => readFileSync(mesh.layout.status, "utf8");
+  const inTheWay = `${mesh.layout.status}.new`;
+  mkdirSync(inTheWay);
+  mesh.write("untold.yaml", pod("untold", { terminationGracePeriodSeconds: 0, containers: [sleeping] }));
+  await mesh.until("it runs", ({ pods }) => pods.some((each) => each.name === "untold" && each.ready));
+  await sleep(100);
+  assert.ok(!status().includes("untold"));
+  rmdirSync(inTheWay);
+  for (let tries = 0; tries < 150 && !status().includes("untold"); tries += 1) {
+    await sleep(20);
+  }
+  assert.ok(status().includes("untold"));
+  mesh.write("untold.yaml", undefined);
 });
 
 test("exec and logs say what they cannot do", async () => {
