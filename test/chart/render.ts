@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseAllDocuments } from "yaml";
+import { parseKubernetesYaml } from "../../src/api/yaml.ts";
 import { attempt, chart, type Ended, helms, kubeVersion } from "./programs.ts";
 
 export interface Rendered {
@@ -52,8 +52,7 @@ export function render(values: object, options: RenderOptions = {}): string {
 }
 
 export function objectsOf(text: string): readonly Rendered[] {
-  // Kubernetes reads YAML 1.1
-  return parseAllDocuments(text, { version: "1.1", merge: true })
+  return parseKubernetesYaml(text)
     .map((document) => document.toJS() as Rendered | null)
     .filter((object) => object !== null);
 }
