@@ -45,6 +45,21 @@ test("the order of the endpoints is that of the configuration", () => {
   assert.equal(mesh.statistics.edges.length, 3);
 });
 
+test("a change of a large Service costs no look at every endpoint for each", () => {
+  const { mesh, pool } = filled("off");
+  const many = Array.from({ length: 1000 }, (_, i) => endpoint("web", `10.0.${i >> 8}.${i & 255}`));
+  fillPool(mesh, pool, many, undefined);
+  let looks = 0;
+  for (const each of pool.endpoints) {
+    const { address } = each;
+    Object.defineProperty(each, "address", { get: () => ((looks += 1), address) });
+  }
+  const before = [...pool.endpoints];
+  fillPool(mesh, pool, [...many.slice(3, 500), ...many.slice(501), many[1]!], undefined);
+  assert.deepEqual(pool.endpoints, [...before.slice(3, 500), ...before.slice(501), before[1]]);
+  assert.ok(looks < 2 * many.length, `${looks} looks`);
+});
+
 test("what is set aside is counted anew when it goes", () => {
   const { mesh, pool } = filled();
   refused(pool, pool.endpoints[0]!, 0);

@@ -99,13 +99,15 @@ function sameEndpoint(mesh: Mesh, present: MeshEndpoint, wanted: Endpoint): bool
   );
 }
 
-function findSame(mesh: Mesh, before: readonly MeshEndpoint[], wanted: Endpoint): MeshEndpoint | undefined {
+/** Index of the endpoint that is the wanted one, or -1. It is mostly the one at `from`: a change leaves the order. */
+function findSame(mesh: Mesh, before: readonly MeshEndpoint[], wanted: Endpoint, from: number): number {
   for (let i = 0; i < before.length; i++) {
-    if (sameEndpoint(mesh, before[i]!, wanted)) {
-      return before[i];
+    const index = (from + i) % before.length;
+    if (sameEndpoint(mesh, before[index]!, wanted)) {
+      return index;
     }
   }
-  return undefined;
+  return -1;
 }
 
 /** Makes the pool's endpoints those of the configuration; endpoints that stay keep what is known of them. */
@@ -123,11 +125,15 @@ export function fillPool(
   const before = pool.endpoints;
   const after: MeshEndpoint[] = [];
   const kept: Record<number, boolean> = {};
+  let next = 0;
   for (let i = 0; i < wanted.length; i++) {
     const endpoint = wanted[i]!;
-    const found = allowed(mesh, endpoint)
-      ? (findSame(mesh, before, endpoint) ?? newEndpoint(mesh, pool, endpoint))
-      : undefined;
+    const same = allowed(mesh, endpoint) ? findSame(mesh, before, endpoint, next) : undefined;
+    if (same !== undefined && same >= 0) {
+      next = same + 1;
+    }
+    const found =
+      same === undefined ? undefined : same >= 0 ? before[same] : newEndpoint(mesh, pool, endpoint);
     if (found !== undefined) {
       kept[found.id] = true;
       mesh.endpoints[found.id] = found;
