@@ -1,6 +1,7 @@
 /**
  * A name server for tests: `node name-server.ts ADDRESS NAMES`. NAMES is JSON, full name → addresses; a name that ends with
- * `!` makes the server fail for it, and one that is not there does not exist. Says `ready` when it listens.
+ * `!` makes the server fail for it, one that ends with `~` makes it send other datagrams without end, and one that is not
+ * there does not exist. Says `ready` when it listens.
  */
 import { createSocket } from "node:dgram";
 import { isIPv6 } from "node:net";
@@ -17,6 +18,10 @@ socket.on("message", (message, from) => {
     return;
   }
   const name = question.name.toLowerCase();
+  if (names.has(`${name}~`)) {
+    setInterval(() => socket.send("no answer", from.port, from.address), 20);
+    return;
+  }
   const found = names.get(name);
   const code = names.has(`${name}!`) ? 2 : found === undefined ? 3 : 0;
   const wanted = (found ?? []).filter((each) => isIPv6(each) === (question.type === "AAAA"));

@@ -85,6 +85,24 @@ test("a connection that stands needs no name server; the next one asks again and
   await stop(names);
 });
 
+test("a name server that sends other things without end is waited for no longer than one that is silent", async () => {
+  const hostile = await serveNames({ [`${fullName}~`]: [] });
+  const names = await mesh.startOnNode(
+    process.execPath,
+    nameServer,
+    gateway.v6,
+    JSON.stringify({ [fullName]: [gateway.v4] }),
+  );
+  await mesh.restartNats();
+  await mesh.until("connected again, over IPv4", async () => {
+    const to = `${gateway.v4}:4222`;
+    const { stdout } = await mesh.run("web", "ss", "-Htn", "state", "established", "dst", to);
+    return stdout.trim() !== "";
+  });
+  await stop(hostile);
+  await stop(names);
+});
+
 test("a pod with IPv6 only asks a server with an IPv6 address", async () => {
   const names = await mesh.startOnNode(
     process.execPath,

@@ -78,6 +78,7 @@ interface Ngx {
   };
   time(): number;
   now(): number;
+  update_time(): void;
   crc32_long(text: string): number;
   sleep(seconds: number): void;
   log(level: number, message: string): void;

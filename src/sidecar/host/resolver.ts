@@ -36,15 +36,23 @@ function readSettings(): ResolverSettings {
   return readResolverSettings(`${text ?? ""}`);
 }
 
-/** Receives until both questions are answered or time is up. */
-function receiveAnswers(socket: UdpSocket, questions: readonly string[]): (DnsAnswer | undefined)[] {
+/** Receives until both questions are answered or time is up, whatever else comes. */
+function receiveAnswers(
+  socket: UdpSocket,
+  questions: readonly string[],
+  seconds: number,
+): (DnsAnswer | undefined)[] {
+  const end = ngx.now() + seconds;
   const answers: (DnsAnswer | undefined)[] = [];
   let open = questions.length;
-  while (open > 0) {
+  while (open > 0 && ngx.now() < end) {
+    socket.settimeout((end - ngx.now()) * 1000);
     const [bytes] = socket.receive(largestMessage);
     if (bytes === undefined) {
       return answers;
     }
+    // datagrams that are there already are received without the event loop, in which the clock goes on
+    ngx.update_time();
     for (let i = 0; i < questions.length; i++) {
       const answer = answerTo(questions[i]!, bytes);
       if (answer !== undefined && answers[i] === undefined) {
@@ -65,14 +73,13 @@ function askServer(server: string, name: string, seconds: number): string[] | st
     return host === undefined ? `"${server}" is no IP address` : `"${name}" is no name`;
   }
   const socket = ngx.socket.udp();
-  socket.settimeout(seconds * 1000);
   const [ready, error] = socket.setpeername(addressInUrl(host), port);
   if (ready === undefined) {
     return error ?? "cannot be reached";
   }
   socket.send(questions[0]);
   socket.send(questions[1]);
-  const answers = receiveAnswers(socket, [questions[0], questions[1]]);
+  const answers = receiveAnswers(socket, [questions[0], questions[1]], seconds);
   socket.close();
   const addresses: string[] = [];
   let said = 0;
