@@ -2,11 +2,7 @@
 import * as z from "zod";
 
 import { statisticsSubject } from "../wire/keys.ts";
-import { latencyBuckets, wireVersion, type StatisticsMessage } from "../wire/messages.ts";
-
-/** Bytes; the NATS server refuses larger ones of a sidecar (src/identity/nats-server.ts). */
-const largestMessage = 1024 * 1024;
-const mostEdges = 4000;
+import { latencyBuckets, statisticsLimits, wireVersion, type StatisticsMessage } from "../wire/messages.ts";
 
 /** Kubernetes names; longer ones do not exist (RFC 1123 subdomain: 253 characters). */
 const name = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/);
@@ -32,7 +28,10 @@ const edge = z.object({
 });
 
 /** An encoder of Lua writes an empty list as an empty object. */
-const edges = z.preprocess((value) => (isEmptyObject(value) ? [] : value), z.array(edge).max(mostEdges));
+const edges = z.preprocess(
+  (value) => (isEmptyObject(value) ? [] : value),
+  z.array(edge).max(statisticsLimits.edges),
+);
 
 const message = z.object({
   version: z.literal(wireVersion),
@@ -67,8 +66,8 @@ export type Parsed =
  * pod speaks for itself, with the name and the namespace that the subject has.
  */
 export function parseStatistics(subject: string, bytes: Uint8Array): Parsed {
-  if (bytes.length > largestMessage) {
-    return { refused: `${bytes.length} bytes, more than ${largestMessage}` };
+  if (bytes.length > statisticsLimits.bytes) {
+    return { refused: `${bytes.length} bytes, more than ${statisticsLimits.bytes}` };
   }
   const json = parseJson(bytes);
   if ("refused" in json) {

@@ -195,6 +195,9 @@ export interface StatisticsMessage {
   readonly edges: readonly EdgeStatistics[];
 }
 
+/** What a reader takes; NATS refuses larger messages of a sidecar, and closes its connection (src/identity/nats-server.ts). */
+export const statisticsLimits = { bytes: 1024 * 1024, edges: 4000 } as const;
+
 export interface EdgeStatistics {
   /** `to`: requests that this pod sent; `from`: requests that it received. */
   readonly direction: "to" | "from";

@@ -182,7 +182,13 @@ export function runStatistics(logic: Logic, scenario: StatisticsScenario, result
       }
     }
     shared.push(logic.publication.copyForSharing(edges));
-    result.texts.push(logic.exposition.exposition({ active: i, edges }));
+    result.texts.push(logic.exposition.exposition({ active: i, droppedRequests: 0, edges }));
   }
-  result.texts.push(logic.exposition.exposition({ active: 0, edges: logic.publication.mergeShared(shared) }));
+  result.texts.push(
+    logic.exposition.exposition({
+      active: 0,
+      droppedRequests: 0,
+      edges: logic.publication.mergeShared(shared),
+    }),
+  );
 }

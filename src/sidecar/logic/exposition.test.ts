@@ -58,7 +58,7 @@ const edges = counted([
   [from, [200, 5]],
   [tcp, [200, 1000], [502, 2]],
 ]);
-const page = exposition({ active: 17, edges });
+const page = exposition({ active: 17, droppedRequests: 0, edges });
 const families = new Map(readExposition(page).map((family): [string, Family] => [family.name, family]));
 
 function samples(family: string, labels: Readonly<Record<string, string>>): Sample[] {
@@ -111,6 +111,12 @@ test("values of HTTP and gRPC", () => {
   );
 });
 
+test("requests on edges that are there no more stay in the sum", () => {
+  const text = exposition({ active: 0, droppedRequests: 1000, edges });
+  const [requests] = readExposition(text).filter(({ name }) => name === "nginxplus_http_requests_total");
+  assert.equal(requests?.samples[0]?.value, 1006);
+});
+
 test("values of TCP: sent is what the server got", () => {
   const stream = (name: string): number[] => values(`nginxplus_stream_upstream_server_${name}`);
   assert.deepEqual([stream("sent"), stream("received"), stream("connections")], [[14], [200], [2]]);
@@ -122,11 +128,11 @@ test("values of TCP: sent is what the server got", () => {
 
 test("labels by direction and by kind of workload", () => {
   const labelsOf = (options: EdgeOptions): Readonly<Record<string, string>> => {
-    const text = exposition({ active: 0, edges: counted([[options, [200, 1]]]) });
+    const text = exposition({ active: 0, droppedRequests: 0, edges: counted([[options, [200, 1]]]) });
     return readExposition(text).find(({ name }) => name === "nginxplus_upstream_server_requests")!.samples[0]!
       .labels;
   };
-  const common = { upstream: to.upstream, server: to.server, dst_pod: "web-1", dst_service: "shop/web" };
+  const common = { upstream: to.upstream, server: to.server, dst_pod: "web-1", dst_service: "web" };
   for (const kind of ["deployment", "statefulset", "daemonset"]) {
     const workload = { namespace: "shop", kind, name: "web" };
     assert.deepEqual(labelsOf({ ...to, workload }), {
@@ -137,13 +143,22 @@ test("labels by direction and by kind of workload", () => {
   }
   const pod = { namespace: "shop", kind: "pod", name: "web-1" };
   assert.deepEqual(labelsOf({ ...to, workload: pod }), { ...common, dst_namespace: "shop" });
-  assert.deepEqual(labelsOf({ ...to, workload: undefined }), common);
+  assert.deepEqual(labelsOf({ ...to, workload: { ...pod, namespace: "other" } }), {
+    ...common,
+    dst_namespace: "other",
+  });
+  assert.deepEqual(labelsOf({ ...to, workload: undefined }), { ...common, dst_namespace: "shop" });
+  assert.deepEqual(labelsOf({ ...to, workload: undefined, service: "" }), { ...common, dst_service: "" });
   assert.deepEqual(labelsOf(from), { upstream: from.upstream, server: "8080", src_identity: from.identity });
 });
 
 test("values of labels are escaped", () => {
   const nasty = 'a"b\\c\nd\\n';
-  const text = exposition({ active: 0, edges: counted([[{ ...to, pod: nasty, service: nasty }, [200, 1]]]) });
+  const text = exposition({
+    active: 0,
+    droppedRequests: 0,
+    edges: counted([[{ ...to, pod: nasty, service: nasty }, [200, 1]]]),
+  });
   const requests = readExposition(text).find(({ name }) => name === "nginxplus_upstream_server_requests");
   assert.equal(requests?.samples[0]?.labels["dst_pod"], nasty);
 });
@@ -157,7 +172,7 @@ test("edges with equal labels are one series", () => {
     [{ ...tcp, mtls: false }, [200, 1]],
     [{ ...to, protocol: "tcp" }, [200, 1]],
   ]);
-  const read = readExposition(exposition({ active: 0, edges: twice }));
+  const read = readExposition(exposition({ active: 0, droppedRequests: 0, edges: twice }));
   const value = (name: string): number[] =>
     read.find((family) => family.name === name)!.samples.map((sample) => sample.value);
   assert.deepEqual(value("nginxplus_upstream_server_requests"), [4]);
@@ -169,7 +184,9 @@ test("nothing counted: only the two families of the whole, and no edge that neve
   const statistics = createStatistics();
   findEdge(statistics, to);
   for (const none of [[], statistics.edges]) {
-    const names = readExposition(exposition({ active: 0, edges: none })).map(({ name }) => name);
+    const names = readExposition(exposition({ active: 0, droppedRequests: 0, edges: none })).map(
+      ({ name }) => name,
+    );
     assert.deepEqual(names, ["nginxplus_connections_active", "nginxplus_http_requests_total"]);
   }
 });

@@ -3,8 +3,10 @@ import { latencyBuckets } from "../../wire/messages.ts";
 import { copyForSharing, isStream, mergeShared } from "./publication.ts";
 import type { Edge, StatusStatistics } from "./statistics.ts";
 
-export interface WorkerCounters {
+export interface Counters {
   readonly active: number;
+  /** Requests on edges that are there no more. */
+  readonly droppedRequests: number;
   readonly edges: readonly Edge[];
 }
 
@@ -16,22 +18,27 @@ function label(name: string, value: string): string {
   return `${name}="${escape(value)}"`;
 }
 
+/** A Service that has no endpoint has no workload, but a namespace. */
+function pushDestination(labels: string[], edge: Edge): void {
+  const slash = edge.service.indexOf("/");
+  const workload = edge.workload;
+  labels.push(label("dst_pod", edge.pod), label("dst_service", edge.service.substring(slash + 1)));
+  if (workload !== undefined) {
+    labels.push(label("dst_namespace", workload.namespace));
+  } else if (slash > 0) {
+    labels.push(label("dst_namespace", edge.service.substring(0, slash)));
+  }
+  const kind = workload === undefined ? "" : workload.kind;
+  if (workload !== undefined && (kind === "deployment" || kind === "statefulset" || kind === "daemonset")) {
+    labels.push(label(`dst_${kind}`, workload.name));
+  }
+}
+
 /** The labels of an edge, without braces. */
 function labelsOf(edge: Edge): string {
   const labels = [label("upstream", edge.upstream), label("server", edge.server)];
   if (edge.direction === "to") {
-    labels.push(label("dst_pod", edge.pod), label("dst_service", edge.service));
-    const workload = edge.workload;
-    if (workload !== undefined) {
-      labels.push(label("dst_namespace", workload.namespace));
-      if (
-        workload.kind === "deployment" ||
-        workload.kind === "statefulset" ||
-        workload.kind === "daemonset"
-      ) {
-        labels.push(label(`dst_${workload.kind}`, workload.name));
-      }
-    }
+    pushDestination(labels, edge);
   } else {
     labels.push(label("src_identity", edge.identity));
   }
@@ -145,11 +152,11 @@ function streamLines(lines: string[], edges: readonly Edge[]): void {
 }
 
 /** The whole page. Edges whose labels are equal become one: a series may occur only once. */
-export function exposition(counters: WorkerCounters): string {
+export function exposition(counters: Counters): string {
   const lines: string[] = [];
   const http: Edge[] = [];
   const stream: Edge[] = [];
-  let requests = 0;
+  let requests = counters.droppedRequests;
   const edges = mergeShared([copyForSharing(counters.edges)]);
   for (let i = 0; i < edges.length; i++) {
     const edge = edges[i]!;

@@ -19,8 +19,8 @@ import {
 } from "../../../test/sidecar/world.ts";
 import { addressKey, completeKey, serviceKey } from "../../wire/keys.ts";
 import { direct } from "./actions.ts";
-import { absentAfter, dropUnused, forgetCallers, manyKeys, unusedAfter } from "./housekeeping.ts";
-import { incomingClosed, peer } from "./incoming.ts";
+import { absentAfter, dropUnused, forgetCallers, manyKeys, remembered, unusedAfter } from "./housekeeping.ts";
+import { admit, incomingClosed, peer, served } from "./incoming.ts";
 import { need } from "./keys.ts";
 import { outgoingClosed } from "./outgoing.ts";
 
@@ -140,4 +140,31 @@ test("callers above the limit go when they have no connections, and the endpoint
   );
   assert.ok(mesh.statistics.edges.filter(({ references }) => references > 0).length === 2);
   assert.notEqual(peer(mesh, ownAddress, 85, identityOf("web")), -1, "and it comes back when it is used");
+});
+
+test("a client that tries every port leaves a bounded number of callers, edges and endpoints", () => {
+  const { mesh, world } = createScene({});
+  const open = peer(mesh, ownAddress, 80, identityOf("web"));
+  for (let port = 10_000; port < 20_000; port++) {
+    const caller = peer(mesh, ownAddress, port, identityOf("web"));
+    assert.equal(world.live.has(admit(mesh, caller)), true, `${port}`);
+    served(mesh, caller, 200, 1, 1, 1);
+    incomingClosed(mesh, caller);
+  }
+  const { length } = mesh.statistics.edges;
+  for (const count of [length, Object.keys(mesh.callers).length, world.live.size]) {
+    assert.ok(count <= 2 * remembered + 1, `${count}`);
+  }
+  assert.equal(mesh.callers[open]?.references, 1);
+});
+
+test("what is not needed any more need not be asked for either", () => {
+  const { mesh, world } = createScene({});
+  const waited = need(mesh.keys, addressKey("10.0.1.77"), 3, world.time, false);
+  for (let i = 0; i < 100; i++) {
+    need(mesh.keys, addressKey(`192.0.2.${i}`), -1, world.time, false);
+  }
+  world.time += absentAfter + 1;
+  dropUnused(mesh, world.time);
+  assert.deepEqual(mesh.keys.toAsk, [waited.name]);
 });

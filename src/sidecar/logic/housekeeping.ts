@@ -2,6 +2,7 @@
 import { forget } from "./changes.ts";
 import type { Key, Keys } from "./keys.ts";
 import type { Mesh } from "./mesh.ts";
+import { prune } from "./statistics.ts";
 
 /** Seconds after which a key that traffic does not need any more is dropped. */
 export const unusedAfter = 600;
@@ -26,6 +27,22 @@ function unused(keys: Keys, now: number): Key[] {
   return result;
 }
 
+/** While NATS is away nobody empties the list of what to ask. */
+function forgetToAsk(keys: Keys): void {
+  const { toAsk } = keys;
+  let kept = 0;
+  for (let i = 0; i < toAsk.length; i++) {
+    const name = toAsk[i]!;
+    if (keys.byName[name] !== undefined) {
+      toAsk[kept] = name;
+      kept = kept + 1;
+    }
+  }
+  while (toAsk.length > kept) {
+    toAsk.pop();
+  }
+}
+
 /** Drops what was long unused; returns the names that need not be followed any more. */
 export function dropUnused(mesh: Mesh, now: number): string[] {
   const names: string[] = [];
@@ -38,6 +55,7 @@ export function dropUnused(mesh: Mesh, now: number): string[] {
       names.push(key.name);
     }
   }
+  forgetToAsk(mesh.keys);
   return names;
 }
 
@@ -65,6 +83,14 @@ export function forgetCallers(mesh: Mesh, limit: number): void {
     }
   }
   releaseApplications(mesh);
+}
+
+/** Callers and edges without connections that are remembered at most. */
+export const remembered = 1000;
+
+export function forgetIdle(mesh: Mesh): void {
+  forgetCallers(mesh, remembered);
+  prune(mesh.statistics, remembered);
 }
 
 /** Releases the endpoints of own ports that no caller is known of any more. */

@@ -3,6 +3,7 @@ import { addressKey } from "../../wire/keys.ts";
 import type { PodAddress, Protocol } from "../../wire/messages.ts";
 import { ports } from "../../wire/sidecar.ts";
 import * as actions from "./actions.ts";
+import { forgetIdle, remembered } from "./housekeeping.ts";
 import { need, type Key } from "./keys.ts";
 import { mtlsMode, type Caller, type Mesh } from "./mesh.ts";
 import { findEdge, record } from "./statistics.ts";
@@ -100,6 +101,10 @@ export function peer(mesh: Mesh, address: string, port: number, identity: string
   const name = `${address} ${port} ${protocol} ${identity}`;
   let caller = mesh.callerOf[name];
   if (caller === undefined) {
+    // not only now and then: a client can try all ports before
+    if (mesh.nextCaller % remembered === 0) {
+      forgetIdle(mesh);
+    }
     const endpoint = application(mesh, address, port);
     if (endpoint === undefined) {
       return actions.none;

@@ -1,5 +1,5 @@
 /** The counters as published to NATS. */
-import type { EdgeStatistics } from "../../wire/messages.ts";
+import { statisticsLimits, type EdgeStatistics, type StatisticsMessage } from "../../wire/messages.ts";
 import { emptyLatency, type Edge, type StatusStatistics } from "./statistics.ts";
 
 function addLatency(into: number[], from: readonly number[]): void {
@@ -28,6 +28,45 @@ export function edgeStatistics(edge: Edge): EdgeStatistics {
   return edge.workload === undefined
     ? { ...base, service: edge.service, pod: edge.pod }
     : { ...base, workload: edge.workload, service: edge.service, pod: edge.pod };
+}
+
+export interface Publication {
+  readonly payload: string;
+  /** Edges for which there was no room. */
+  readonly leftOut: number;
+}
+
+/**
+ * The message with all edges that counted something; of more than it may hold, the oldest. Always the same, since a
+ * reader takes differences: an edge that goes and comes would count with its whole total again.
+ */
+export function publication(
+  head: Omit<StatisticsMessage, "edges">,
+  edges: readonly Edge[],
+  encode: (value: unknown) => string | undefined,
+): Publication | undefined {
+  const start = encode(head);
+  if (start === undefined) {
+    return undefined;
+  }
+  const texts: string[] = [];
+  let size = `${start},"edges":[]`.length;
+  let leftOut = 0;
+  for (let i = 0; i < edges.length; i++) {
+    if (edges[i]!.total > 0) {
+      const text = leftOut > 0 ? undefined : encode(edgeStatistics(edges[i]!));
+      size = size + (text ?? "").length + 1;
+      if (text === undefined || size > statisticsLimits.bytes || texts.length === statisticsLimits.edges) {
+        leftOut = leftOut + 1;
+      } else {
+        texts.push(text);
+      }
+    }
+  }
+  return {
+    payload: `${start.substring(0, start.length - 1)},"edges":[${texts.join(",")}]}`,
+    leftOut,
+  };
 }
 
 /** An edge as text can carry it: status codes as words, since an array with holes is none in JSON. */

@@ -120,6 +120,19 @@ test("an edge is found again by everything that tells it apart", () => {
   assert.equal(statistics.edges.length, 1 + different.length);
 });
 
+test("an edge is found without a look at all others", () => {
+  const statistics = createStatistics();
+  let looks = 0;
+  for (let i = 0; i < 1000; i++) {
+    const edge = findEdge(statistics, { ...options, server: `${i}` });
+    const { server } = edge;
+    Object.defineProperty(edge, "server", { get: () => ((looks += 1), server) });
+  }
+  findEdge(statistics, { ...options, server: "999" });
+  assert.equal(statistics.edges.length, 1000);
+  assert.ok(looks < 10, `${looks} looks`);
+});
+
 function withEdges(list: readonly { references: number; total: number }[]): Statistics {
   const statistics = createStatistics();
   list.forEach(({ references, total }, i) => {
@@ -151,4 +164,20 @@ test("edges go when nothing counts on them: those without counts always, others 
     prune(statistics, limit);
     assert.equal(names(statistics.edges), kept, `limit ${limit}`);
   }
+});
+
+test("an edge that was dropped is a new one when it comes back, and its requests stay in the sum", () => {
+  const statistics = createStatistics();
+  const tcp = findEdge(statistics, { ...options, protocol: "tcp" });
+  const [http, grpc] = [
+    findEdge(statistics, options),
+    findEdge(statistics, { ...options, protocol: "grpc" }),
+  ];
+  [tcp, http, http, grpc].forEach((edge) => record(statistics, edge, 200, 1, 1, 1));
+  prune(statistics, 1);
+  assert.deepEqual([statistics.edges, statistics.droppedRequests], [[grpc], 2]);
+  assert.equal(findEdge(statistics, { ...options, protocol: "grpc" }), grpc);
+  assert.equal(findEdge(statistics, options).total, 0);
+  prune(statistics, 0);
+  assert.deepEqual([statistics.edges, statistics.droppedRequests], [[], 3]);
 });

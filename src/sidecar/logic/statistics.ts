@@ -39,12 +39,15 @@ export interface Edge {
 
 export interface Statistics {
   readonly edges: Edge[];
+  readonly byKey: Record<string, Edge | undefined>;
   /** Requests and connections of all edges; changes when anything did. */
   total: number;
+  /** Requests of HTTP and gRPC on edges that were dropped, so that their sum never goes down. */
+  droppedRequests: number;
 }
 
 export function createStatistics(): Statistics {
-  return { edges: [], total: 0 };
+  return { edges: [], byKey: {}, total: 0, droppedRequests: 0 };
 }
 
 /** Index of the bucket of whole milliseconds below the limit, so that the hot path does not search. */
@@ -88,32 +91,28 @@ export interface EdgeOptions {
   readonly server: string;
 }
 
+/** Everything that tells an edge apart. */
+function keyOf(edge: EdgeOptions): string {
+  const pod = edge.pod ?? "";
+  const identity = edge.identity ?? "";
+  const mtls = edge.mtls ? "mtls" : "plain";
+  return `${edge.direction}\n${edge.server}\n${edge.upstream}\n${pod}\n${identity}\n${mtls}\n${edge.protocol}`;
+}
+
 /** A new edge, or the one that there is with the same properties. */
 export function findEdge(statistics: Statistics, options: EdgeOptions): Edge {
-  const service = options.service ?? "";
-  const pod = options.pod ?? "";
-  const identity = options.identity ?? "";
-  for (let i = 0; i < statistics.edges.length; i++) {
-    const edge = statistics.edges[i]!;
-    if (
-      edge.direction === options.direction &&
-      edge.server === options.server &&
-      edge.upstream === options.upstream &&
-      edge.pod === pod &&
-      edge.identity === identity &&
-      edge.mtls === options.mtls &&
-      edge.protocol === options.protocol
-    ) {
-      return edge;
-    }
+  const key = keyOf(options);
+  const present = statistics.byKey[key];
+  if (present !== undefined) {
+    return present;
   }
   const edge: Edge = {
     direction: options.direction,
     protocol: options.protocol,
     workload: options.workload,
-    service,
-    pod,
-    identity,
+    service: options.service ?? "",
+    pod: options.pod ?? "",
+    identity: options.identity ?? "",
     mtls: options.mtls,
     upstream: options.upstream,
     server: options.server,
@@ -129,6 +128,7 @@ export function findEdge(statistics: Statistics, options: EdgeOptions): Edge {
     references: 0,
   };
   statistics.edges.push(edge);
+  statistics.byKey[key] = edge;
   return edge;
 }
 
@@ -172,6 +172,13 @@ export function recordTimes(edge: Edge, connect: number, firstByte: number): voi
   }
 }
 
+function drop(statistics: Statistics, edge: Edge): void {
+  statistics.byKey[keyOf(edge)] = undefined;
+  if (edge.protocol === "http" || edge.protocol === "grpc") {
+    statistics.droppedRequests = statistics.droppedRequests + edge.total;
+  }
+}
+
 /** Drops edges that nothing counts on any more and that never counted anything, or all of them above `limit`. */
 export function prune(statistics: Statistics, limit: number): void {
   const edges = statistics.edges;
@@ -182,6 +189,7 @@ export function prune(statistics: Statistics, limit: number): void {
     const idle = edge.references === 0;
     if (idle && (edge.total === 0 || excess > 0)) {
       excess = excess - 1;
+      drop(statistics, edge);
     } else {
       edges[kept] = edge;
       kept = kept + 1;

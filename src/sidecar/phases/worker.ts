@@ -9,14 +9,13 @@ import { unguessable } from "../host/unguessable.ts";
 import { followIdentity, type IdentityState } from "../host/workload-api.ts";
 import { createWorld, lastSettings } from "../host/world.ts";
 import { canonicalText } from "../logic/address.ts";
-import { dropUnused, forgetCallers } from "../logic/housekeeping.ts";
+import { dropUnused, forgetIdle } from "../logic/housekeeping.ts";
 import { admit, incoming, incomingClosed, peer, served } from "../logic/incoming.ts";
 import { need } from "../logic/keys.ts";
 import { createMesh, type Mesh } from "../logic/mesh.ts";
 import { choose, failed, finished, outgoing, outgoingClosed, reason } from "../logic/outgoing.ts";
 import { giveUp, present } from "../logic/settle.ts";
-import { copyForSharing, edgeStatistics } from "../logic/publication.ts";
-import { prune } from "../logic/statistics.ts";
+import { copyForSharing, publication } from "../logic/publication.ts";
 
 const native = require("mesh.native");
 const cjson = require("cjson.safe");
@@ -26,8 +25,6 @@ const semaphores = require("ngx.semaphore");
 const patience = 1;
 /** The same for an answer of a NATS that is slow, or gone a moment ago. */
 const longPatience = 5;
-/** Callers and edges without connections that are remembered at most. */
-const remembered = 1000;
 
 export interface Worker {
   readonly mesh: Mesh;
@@ -42,6 +39,8 @@ export interface Worker {
   /** Wakes the thread that looks after time-outs. */
   readonly tick: Semaphore;
   publishedTotal: number;
+  /** Whether the log has said that not all fits into the statistics. */
+  saidLeftOut: boolean;
 }
 
 function fromEnvironment(name: string, otherwise: string): string {
@@ -83,6 +82,7 @@ function createWorker(): Worker {
     workload: workload ?? podName,
     tick,
     publishedTotal: 0,
+    saidLeftOut: false,
   };
 }
 
@@ -139,28 +139,33 @@ function publishStatistics(worker: Worker): void {
   if (statistics.total === worker.publishedTotal || worker.nats.state.state !== "connected") {
     return;
   }
-  const edges = [];
-  for (let i = 0; i < statistics.edges.length; i++) {
-    if (statistics.edges[i]!.total > 0) {
-      edges.push(edgeStatistics(statistics.edges[i]!));
-    }
+  const published = publication(
+    {
+      version: wireVersion,
+      namespace: worker.podNamespace,
+      pod: worker.podName,
+      workload: { namespace: worker.podNamespace, kind: worker.kind, name: worker.workload },
+      worker: ngx.worker.id(),
+      startedAt: worker.startedAt,
+    },
+    statistics.edges,
+    (value) => cjson.encode(value),
+  );
+  if (published === undefined) {
+    return;
   }
-  const payload = cjson.encode({
-    version: wireVersion,
-    namespace: worker.podNamespace,
-    pod: worker.podName,
-    workload: { namespace: worker.podNamespace, kind: worker.kind, name: worker.workload },
-    worker: ngx.worker.id(),
-    startedAt: worker.startedAt,
-    edges,
-  });
-  if (payload !== undefined) {
-    publish(
-      worker.nats,
-      statisticsSubject(worker.podNamespace, worker.serviceAccount, worker.podName),
-      payload,
+  publish(
+    worker.nats,
+    statisticsSubject(worker.podNamespace, worker.serviceAccount, worker.podName),
+    published.payload,
+  );
+  worker.publishedTotal = statistics.total;
+  if (published.leftOut > 0 && !worker.saidLeftOut) {
+    worker.saidLeftOut = true;
+    ngx.log(
+      ngx.WARN,
+      `mesh: this pod has traffic with more others than a message of statistics holds: ${published.leftOut} are left out`,
     );
-    worker.publishedTotal = statistics.total;
   }
 }
 
@@ -178,9 +183,10 @@ function statisticsLoop(worker: Worker): void {
 function share(worker: Worker): void {
   const dictionary = ngx.shared["mesh"];
   if (ngx.worker.count() > 1 && dictionary !== undefined) {
-    const text = cjson.encode(copyForSharing(worker.mesh.statistics.edges));
+    const { droppedRequests, edges } = worker.mesh.statistics;
+    const text = cjson.encode({ droppedRequests, edges: copyForSharing(edges) });
     if (text !== undefined) {
-      dictionary.set(`edges ${ngx.worker.id()}`, text);
+      dictionary.set(`statistics ${ngx.worker.id()}`, text);
     }
   }
 }
@@ -213,8 +219,7 @@ function maintenanceLoop(worker: Worker): void {
       for (let i = 0; i < names.length; i++) {
         unfollow(worker.nats, names[i]!);
       }
-      forgetCallers(worker.mesh, remembered);
-      prune(worker.mesh.statistics, remembered);
+      forgetIdle(worker.mesh);
     }
   }
 }
