@@ -68,6 +68,21 @@ test("the connection is made anew, and what traffic needs is asked for", async (
   assert.match(mesh.log("client"), /NATS connection: no answer to a ping for 1 s/);
 });
 
+test("without NATS first traffic waits for a second, at whatever part of one it begins", async () => {
+  mesh.signalNats("SIGKILL");
+  // a NATS that is gone a moment ago is waited for longer
+  await sleep(6500);
+  const waits = Array.from({ length: 8 }, async (_, i) => {
+    await sleep(i * 130);
+    const startedAt = Date.now();
+    await mesh.run("client", "curl", "-sS", "-m", "10", `http://10.99.0.${20 + i}/`);
+    return Date.now() - startedAt;
+  });
+  for (const wait of await Promise.all(waits)) {
+    assert.ok(wait >= 1000 && wait < 2500, `${wait} ms`);
+  }
+});
+
 test("a sidecar that ends does not wait for NATS", async () => {
   const startedAt = Date.now();
   await mesh.endSidecar("client", "SIGQUIT");

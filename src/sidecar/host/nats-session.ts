@@ -184,7 +184,7 @@ function begin(nats: Nats): void {
   }
   nats.queue.push(`SUB ${nats.inbox}.* 1\r\n`);
   nats.mesh.keys.complete = false;
-  need(nats.mesh.keys, completeKey, -1, ngx.time(), true);
+  need(nats.mesh.keys, completeKey, -1, ngx.now(), true);
   askAgain(nats.mesh.keys);
 }
 

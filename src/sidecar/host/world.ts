@@ -65,7 +65,7 @@ export function lastSettings(): unknown {
 export function createWorld(wake: () => void): World {
   return {
     random: () => math.random(),
-    now: () => ngx.time(),
+    now: () => ngx.now(),
     endpoint: native.endpoint,
     release: native.release,
     resume: native.resume,

@@ -18,7 +18,7 @@ import { createStatistics, type Edge, type Statistics } from "./statistics.ts";
 export interface World {
   /** In [0, 1). */
   random(): number;
-  /** Seconds since the epoch, coarse. */
+  /** Seconds since the epoch, with milliseconds. */
   now(): number;
   /** A new endpoint of the module; undefined when the address is none. */
   endpoint(address: string, port: number, identity: string): number | undefined;

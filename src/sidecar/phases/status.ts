@@ -129,7 +129,7 @@ export function status(): void {
       configuration: {
         version: configurationVersion(state.mesh.keys),
         keys: state.mesh.keys.count,
-        changedAt: state.mesh.changedAt,
+        changedAt: Math.floor(state.mesh.changedAt),
         complete: state.mesh.keys.complete,
         mtlsMode: state.mesh.settings === undefined ? undefined : state.mesh.settings.mtlsMode,
         clientMaxBodySize:

@@ -193,7 +193,7 @@ function share(worker: Worker): void {
 
 function giveUpWaiting(worker: Worker): void {
   const { state, since } = worker.nats.state;
-  const now = ngx.time();
+  const now = ngx.now();
   const isAway = state !== "connected" && now - since >= longPatience;
   giveUp(worker.mesh, now - patience, now - (isAway ? patience : longPatience));
 }
@@ -249,7 +249,7 @@ export function start(): void {
   current = created;
   register(created.mesh);
   const address = natsAddress();
-  const own = need(created.mesh.keys, created.mesh.settingsKey, -1, ngx.time(), true);
+  const own = need(created.mesh.keys, created.mesh.settingsKey, -1, ngx.now(), true);
   const last = lastSettings();
   if (last !== undefined) {
     present(created.mesh, own, last, "answer");
