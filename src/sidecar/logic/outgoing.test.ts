@@ -249,11 +249,15 @@ test("choose: matches decide about each request, and the next try stays with the
   for (let i = 0; i < 10; i++) {
     assert.equal(chosen({ path: "/new" }, first), other);
   }
-  assert.equal(
-    chosen({ path: "/new" }, 4711),
-    "10.0.3.1",
-    "the endpoint that failed is gone: the root service",
+  change(
+    mesh,
+    scene.bucket,
+    serviceKey("shop", "new"),
+    serviceMessage("new", [servicePort(80, "http", [endpoint("new", "10.0.3.4")])]),
   );
+  assert.equal(mesh.endpoints[first], undefined);
+  assert.equal(chosen({ path: "/new" }, first), "10.0.3.4", "the endpoint that failed is gone");
+  assert.equal(chosen({ path: "/" }, first), "10.0.3.1");
 });
 
 function inUse(

@@ -8,7 +8,7 @@ import { answered, refused, release, take } from "./balancer.ts";
 import { egressDestination, podDestination, serviceDestination } from "./destinations.ts";
 import { hasEgress, httpPort, noEgress } from "./egress.ts";
 import { need, type Key } from "./keys.ts";
-import { mtlsMode, type Destination, type Mesh, type MeshEndpoint, type MeshPool } from "./mesh.ts";
+import { mtlsMode, type Destination, type Mesh, type MeshEndpoint } from "./mesh.ts";
 import { chooseBackend } from "./route.ts";
 import { record, recordTimes } from "./statistics.ts";
 import { servicePort } from "./service-ports.ts";
@@ -199,11 +199,10 @@ export function choose(mesh: Mesh, id: number, request: unknown, previous: numbe
   if (destination === undefined || (destination.gone && destination.pool.endpoints.length === 0)) {
     return destination !== undefined && destination.key === egressKey ? actions.noEndpoint : actions.unknown;
   }
-  let pool: MeshPool | undefined;
-  if (previous >= 0) {
-    const failed = mesh.endpoints[previous];
-    pool = failed === undefined ? undefined : failed.pool;
-  } else if (destination.rules.length > 0) {
+  const failed = previous < 0 ? undefined : mesh.endpoints[previous];
+  let pool = failed === undefined ? undefined : failed.pool;
+  // an endpoint that is gone by now says nothing of the backend that was chosen before
+  if (pool === undefined && destination.rules.length > 0) {
     const view = request === undefined ? undefined : mesh.world.request(request);
     pool = chooseBackend(destination.rules, view, mesh.world.random);
   }
