@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { environmentOf, expand } from "./container-environment.ts";
+import { EnvironmentError, environmentOf, expand } from "./container-environment.ts";
 
 const pod = {
   namespace: "shop",
@@ -52,4 +52,42 @@ test("values, fields of the pod, keys of ConfigMaps, and variables before it", (
     NOTE: "c",
     KEY: "v",
   });
+});
+
+test("all keys of ConfigMaps, with a prefix, before the container's own variables", () => {
+  const envFrom = [
+    { configMapRef: { name: "config" } },
+    { prefix: "P_", configMapRef: { name: "config" } },
+    { configMapRef: { name: "none", optional: true } },
+  ];
+  const env = [{ name: "B", value: "own $(A)" }];
+  const configMaps = new Map([["shop/config", { A: "a", B: "b" }]]);
+  const environment = environmentOf({ name: "web", env, envFrom }, pod, {}, configMaps);
+  assert.deepEqual(environment, { HOSTNAME: "web-0", A: "a", B: "own a", P_A: "a", P_B: "b" });
+});
+
+test("a ConfigMap or a key that is not there is an error with its field, unless it is optional", () => {
+  const key = (name: string, optional = false) => ({
+    env: [{ name: "KEY", valueFrom: { configMapKeyRef: { name, key: "k", optional } } }],
+  });
+  const configMaps = new Map([["shop/config", { other: "v" }]]);
+  const cases: readonly [object, RegExp][] = [
+    [key("none"), /container web waits: env\["KEY"\]: ConfigMap shop\/none does not exist/],
+    [key("config"), /env\["KEY"\]: ConfigMap shop\/config has no key "k"/],
+    [{ envFrom: [{ configMapRef: { name: "none" } }] }, /envFrom: ConfigMap shop\/none does not exist/],
+  ];
+  for (const [container, expected] of cases) {
+    assert.throws(
+      () => environmentOf({ name: "web", ...container }, pod, {}, configMaps),
+      (error) => error instanceof EnvironmentError && expected.test(error.message),
+    );
+  }
+  for (const container of [key("none", true), key("config", true)]) {
+    assert.equal(environmentOf({ name: "web", ...container }, pod, {}, configMaps)["KEY"], "");
+  }
+});
+
+test("a host name is a pod's name, cut where Linux has no room", () => {
+  const name = `${"a".repeat(62)}-web-0`;
+  assert.equal(environmentOf({ name: "web" }, { ...pod, name }, {}, new Map())["HOSTNAME"], "a".repeat(62));
 });

@@ -112,6 +112,18 @@ test("what cannot be started is refused with its field and a reason, and has no 
       workload("Deployment", { selector: { matchLabels: { app: "x" } } }),
       /spec\.selector/,
     ],
+    ["a name that is none", workload("Deployment", {}, { container: { name: "../web" } }), /DNS-1123 label/],
+    ["the sidecar's name", workload("Deployment", {}, { container: { name: "sidecar" } }), /the mesh's own/],
+    [
+      "a name twice",
+      workload("Deployment", {}, { spec: { initContainers: [{ name: "web", command: ["x"] }] } }),
+      /two containers/,
+    ],
+    [
+      "all of a secret",
+      workload("Deployment", {}, { container: { envFrom: [{ secretRef: { name: "a" } }] } }),
+      /envFrom: .*configMapRef/,
+    ],
     [
       "a secret",
       workload("Deployment", {}, { container: { env: [{ name: "A", valueFrom: { secretKeyRef: {} } }] } }),

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { drainPath, environment, paths, ports, sidecarUser } from "../wire/sidecar.ts";
+import { hostName } from "./names.ts";
 
 export interface Launch {
   readonly program: string;
@@ -52,7 +53,7 @@ export interface SidecarLaunch {
 export function sidecarLaunch(sidecar: SidecarLaunch): Launch {
   const user = `${sidecarUser}:${sidecarUser}`;
   const identityFolder = paths.workloadApi.slice(0, paths.workloadApi.lastIndexOf("/"));
-  const namespaces = ["--net", sidecar.network, "--hostname", sidecar.podName, "--new-pid"];
+  const namespaces = ["--net", sidecar.network, "--hostname", hostName(sidecar.podName), "--new-pid"];
   const files = flags([
     ["root", sidecar.root],
     ["scratch", sidecar.scratch],
@@ -109,7 +110,7 @@ export interface ContainerLaunch {
 
 /** With a root folder, what the process writes is its own and gone when it ends; without one it sees the host's files. */
 export function containerLaunch(container: ContainerLaunch): Launch {
-  const namespaces = ["--net", container.network, "--hostname", container.podName, "--new-pid"];
+  const namespaces = ["--net", container.network, "--hostname", hostName(container.podName), "--new-pid"];
   const root: readonly Flag[] =
     container.root === undefined
       ? container.masked.map((folder): Flag => ["mask", folder])

@@ -48,6 +48,9 @@ export function podFolder(layout: Layout, number: number): string {
   return join(layout.pods, String(number));
 }
 
+/** Name of the mesh's own container in a pod. */
+export const sidecarName = "sidecar";
+
 export function logFile(layout: Layout, namespace: string, pod: string, container: string): string {
   return join(layout.logs, `${namespace}.${pod}.${container}.log`);
 }

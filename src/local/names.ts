@@ -86,7 +86,12 @@ export function resolvConf(namespace: string, gateway: string): string {
   return `nameserver ${gateway}\nsearch ${namespace}.svc.${clusterDomain} svc.${clusterDomain} ${clusterDomain}\noptions ndots:5\n`;
 }
 
+/** A pod's own name for itself. One that Linux has no room for (sethostname(2)) is cut as the kubelet cuts it. */
+export function hostName(podName: string): string {
+  return podName.slice(0, 63).replace(/[-.]+$/, "");
+}
+
 /** hosts of a pod. */
-export function hostsFile(name: string, address: string): string {
-  return `127.0.0.1 localhost\n::1 localhost ip6-localhost\n${address} ${name}\n`;
+export function hostsFile(podName: string, address: string): string {
+  return `127.0.0.1 localhost\n::1 localhost ip6-localhost\n${address} ${hostName(podName)}\n`;
 }

@@ -8,13 +8,11 @@ import type { ContainerView } from "./container.ts";
 import type { DesiredPod } from "./desired.ts";
 import { keep } from "./keeper.ts";
 import { drainLaunch, sidecarLaunch } from "./launch.ts";
-import { logFile } from "./layout.ts";
+import { logFile, sidecarName } from "./layout.ts";
 import { namespacePath } from "./network.ts";
 import type { PodContext } from "./pod.ts";
 import { httpGet } from "./probes.ts";
 import { serviceNames } from "./service-names.ts";
-
-export const sidecarName = "sidecar";
 
 export interface Sidecar {
   readonly ready: boolean;

@@ -1,8 +1,10 @@
 /** Why a workload's pods cannot be started here: what local mode cannot do, and what the injector refuses. Pure. */
 import { annotations, readPorts } from "../api/annotations.ts";
-import { type LabelSelector, selects } from "../api/fields.ts";
+import { labelName, type LabelSelector, selects } from "../api/fields.ts";
 import type { PodSpec } from "../api/pod.ts";
 import { sidecarUser } from "../wire/sidecar.ts";
+import { environmentSources } from "./container-environment.ts";
+import { sidecarName } from "./layout.ts";
 
 type Labels = Readonly<Record<string, string>>;
 
@@ -44,12 +46,35 @@ function processRefusal({ spec }: Candidate): Refusal | undefined {
         valueFrom.fieldRef === undefined &&
         valueFrom.configMapKeyRef === undefined,
     );
+    if (environmentSources(container) === undefined) {
+      return { field: `${field}.envFrom`, message: "local mode knows the source configMapRef only" };
+    }
     if (other !== undefined) {
       return {
         field: `${field}.env["${other.name}"]`,
         message: "local mode knows the sources fieldRef and configMapKeyRef only",
       };
     }
+  }
+  return undefined;
+}
+
+/** Logs and `exec` tell containers apart by their names, of which the mesh has one in every meshed pod. */
+function nameRefusal({ spec, meshed }: Candidate): Refusal | undefined {
+  const seen = new Set(meshed ? [sidecarName] : []);
+  for (const { name } of [...(spec.initContainers ?? []), ...spec.containers]) {
+    const field = `spec.containers["${name}"].name`;
+    if (!labelName.safeParse(name).success) {
+      return { field, message: "the name of a container must be a DNS-1123 label" };
+    }
+    if (seen.has(name)) {
+      const message =
+        name === sidecarName && meshed
+          ? "is the name of the mesh's own container in this pod: choose another"
+          : "is the name of two containers of this pod: give one another";
+      return { field, message };
+    }
+    seen.add(name);
   }
   return undefined;
 }
@@ -91,7 +116,7 @@ function annotationRefusal({ annotations: values }: Candidate): Refusal | undefi
   return undefined;
 }
 
-const always = [selectorRefusal, processRefusal];
+const always = [selectorRefusal, nameRefusal, processRefusal];
 const ofMeshed = [userRefusal, portRefusal, annotationRefusal];
 
 /** The first reason, or undefined. */

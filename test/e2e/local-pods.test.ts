@@ -143,6 +143,32 @@ test("a pod that cannot be started is told, and tried again until it can", async
   await mesh.until("it is gone", ({ pods }) => !pods.some((each) => each.name === "blocked"));
 });
 
+test("a pod waits for a ConfigMap that its environment names", async () => {
+  const env = [{ name: "A", valueFrom: { configMapKeyRef: { name: "later", key: "a" } } }];
+  const spec = { terminationGracePeriodSeconds: 0, containers: [{ ...sleeping, env }] };
+  mesh.write("waiting.yaml", pod("waiting", spec));
+  await mesh.until("it is told", ({ pods }) =>
+    pods.some(({ name, reason }) => name === "waiting" && reason.includes("default/later does not exist")),
+  );
+  mesh.write("later.yaml", config.replace('"config"', '"later"').replace("greeting", "a"));
+  await mesh.until("it runs", ({ pods }) => pods.some(({ name, ready }) => name === "waiting" && ready));
+  assert.match((await mesh.exec("waiting", "sh", "-c", "echo $A")).stdout, /^hello$/m);
+  mesh.write("waiting.yaml", undefined);
+});
+
+test("a pod with a name that is too long for a host", async () => {
+  const name = `${"long-".repeat(20)}name`;
+  mesh.write("long.yaml", pod(name, { terminationGracePeriodSeconds: 0, containers: [sleeping] }));
+  await mesh.until("it runs", ({ pods }) => pods.some((each) => each.name === name && each.ready));
+  let host = await mesh.exec(name, "hostname");
+  for (let tries = 0; tries < 20 && host.status !== 0; tries += 1) {
+    await sleep(50);
+    host = await mesh.exec(name, "hostname");
+  }
+  assert.equal(host.stdout, `${"long-".repeat(12)}lon\n`, host.stderr);
+  mesh.write("long.yaml", undefined);
+});
+
 test("a container that is not alive is started again", async () => {
   const probe = {
     exec: { command: ["test", "!", "-e", "/tmp/nm-dead"] },
