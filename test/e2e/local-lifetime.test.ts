@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { launcherIn } from "../../src/local/launch.ts";
 import { layoutOf } from "../../src/local/layout.ts";
 import { client, server } from "./manifests.ts";
 import { type Ended, meshctl, runProgram } from "./mesh.ts";
@@ -168,6 +169,25 @@ test("in the foreground it stays until Ctrl-C, and ends with it", async () => {
   assert.deepEqual(await tracesOf(network), []);
   assert.deepEqual(processesOf(state), []);
   assert.ok(!existsSync(state));
+});
+
+test("a process that is killed while it starts leaves nothing behind", async () => {
+  const marker = "98765.4321";
+  const flags = ["--die-with-parent", "--drop-capabilities", "--new-pid", "--init", "--user", "1234:1234"];
+  const start = async (milliseconds: number): Promise<void> => {
+    const child = spawn(launcherIn(join(import.meta.dirname, "../..")), [...flags, "--", "sleep", marker], {
+      stdio: "ignore",
+    });
+    await sleep(milliseconds);
+    child.kill("SIGKILL");
+  };
+  for (let round = 0; round < 40; round += 1) {
+    await Promise.all([0, 1, 1, 2, 2, 3, 4, 5].map(start));
+  }
+  for (let tries = 0; tries < 100 && processesOf(marker).length > 0; tries += 1) {
+    await sleep(20);
+  }
+  assert.deepEqual(processesOf(marker), []);
 });
 
 /** A mount namespace with an empty /run, as on a host where nobody has made a named network namespace yet. */

@@ -13,6 +13,7 @@
 #include <err.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,8 @@ static const struct option options[] = {
 
 struct plan plan;
 static int die_with_parent, with_init;
+/* Pipe whose other end the launcher above has as long as it lives; -1: there is none. */
+static int lifeline = -1;
 
 static void add(char **list, size_t *count, char *value)
 {
@@ -140,13 +143,29 @@ static void enter_all(const char *pid)
     join(mounts, CLONE_NEWNS);
 }
 
+/* A launcher that ends before its end is a signal to this process has left it behind. */
+static int is_left_behind(void)
+{
+    struct pollfd parent = { .fd = lifeline };
+
+    return lifeline != -1 && poll(&parent, 1, 0) != 0;
+}
+
 /* Runs in the process that becomes the command, or the init above it. */
 static void become_command(char **command)
 {
     become_user(&plan);
     /* after the change of user, which clears it (prctl(2)) */
-    if ((die_with_parent || plan.new_pid) && prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
-        err(EXIT_LAUNCHER, "cannot set the parent death signal");
+    if (die_with_parent || plan.new_pid) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1) {
+            err(EXIT_LAUNCHER, "cannot set the parent death signal");
+        }
+        if (is_left_behind()) {
+            exit(EXIT_LAUNCHER);
+        }
+    }
+    if (plan.drop_capabilities) {
+        close_files_from(3);
     }
     if (plan.cwd != NULL && chdir(plan.cwd) == -1) {
         err(EXIT_LAUNCHER, "cannot use the working directory %s", plan.cwd);
@@ -197,6 +216,7 @@ static void read_flags(int argc, char **argv)
 int main(int argc, char **argv)
 {
     pid_t parent = getppid(), child;
+    int ends[2];
 
     read_flags(argc, argv);
     if (die_with_parent) {
@@ -216,14 +236,20 @@ int main(int argc, char **argv)
     if (plan.new_pid && unshare(CLONE_NEWPID | CLONE_NEWNS) == -1) {
         err(EXIT_LAUNCHER, "cannot make namespaces for processes and mounts");
     }
+    if (pipe2(ends, O_CLOEXEC) == -1) {
+        err(EXIT_LAUNCHER, "cannot make a pipe");
+    }
     child = fork();
     if (child == -1) {
         err(EXIT_LAUNCHER, "cannot fork");
     }
     if (child != 0) {
-        close_files_from(0);
+        dup2(ends[1], 0);
+        close_files_from(1);
         reap_until(child);
     }
+    close(ends[1]);
+    lifeline = ends[0];
     if (plan.new_pid) {
         setsid();
         make_mounts(&plan);

@@ -106,7 +106,6 @@ void become_user(const struct plan *plan)
 
     if (plan->drop_capabilities) {
         raise_open_files();
-        close_files_from(3);
         empty_bounding_set();
     }
     if (plan->user != NULL) {
