@@ -92,7 +92,8 @@ export function checkStateFolder(layout: Layout): void {
   if (!existsSync(layout.state) || existsSync(layout.record) || existsSync(layout.lock)) {
     return;
   }
-  const [first] = readdirSync(layout.state);
+  // a mesh that was killed before it had written more left its log
+  const [first] = readdirSync(layout.state).filter((each) => each !== "logs" || !existsSync(layout.log));
   if (first !== undefined) {
     throw new LocalError(
       `${layout.state} cannot be a mesh's state folder, which is removed when the mesh ends: it holds ${first}, which is no mesh's; name a folder that is empty or does not exist`,
