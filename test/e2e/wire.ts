@@ -52,7 +52,11 @@ export async function capture(mesh: TestMesh, pod: PodView, filter: string): Pro
   });
   return {
     async stop() {
-      await sleep(300);
+      // on a busy machine the last packets come late
+      for (let seen = -1; seen !== chunks.length;) {
+        seen = chunks.length;
+        await sleep(300);
+      }
       child.kill("SIGINT");
       await once(child, "close");
       return Buffer.concat(chunks);
