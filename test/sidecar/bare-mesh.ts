@@ -3,7 +3,17 @@
  * with NATS, the controller and the built-in authority. For what local mode has not: IPv6, and NATS by name.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { isIPv6 } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +29,7 @@ const root = join(import.meta.dirname, "../..");
 const trustDomain = "example.org";
 export const gateway = { v4: "10.66.0.1", v6: "fd66::1" } as const;
 const natsPort = 4222;
+const diesWithUs = ["setpriv", "--pdeathsig", "KILL"];
 
 function namespacePath(number: number): string {
   return `/run/netns/p${number}`;
@@ -204,21 +215,46 @@ function workerBelow(pid: number): number {
   throw new Error(`process ${pid} has no nginx worker`);
 }
 
+/** By its last digits the process that a namespace is of is found again. */
+const processes = 100_000;
+const firstNumber = 1_000_000;
 let meshes = 0;
+
+/** What tests have left that were killed: their processes end with them. */
+function removeLeftOver(): void {
+  const alive = new Set(readdirSync("/proc").map((name) => Number(name) % processes));
+  const namespaces = existsSync("/run/netns") ? readdirSync("/run/netns") : [];
+  for (const name of namespaces.filter((each) => /^p\d{7,}$/.test(each))) {
+    if (!alive.has(Math.floor((Number(name.slice(1)) - firstNumber) / 100))) {
+      try {
+        ip(undefined, `netns delete ${name}`);
+      } catch {
+        // another test file was quicker
+      }
+    }
+  }
+  for (const name of readdirSync(tmpdir())) {
+    const owner = /^bare-(\d+)-/.exec(name)?.[1];
+    if (owner !== undefined && !alive.has(Number(owner) % processes)) {
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    }
+  }
+}
 
 /** Everything runs when this resolves, but no sidecar need be ready. */
 export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
   meshes += 1;
-  const node = 1_000_000 + (process.pid % 100_000) * 100 + meshes * 20;
+  removeLeftOver();
+  const node = firstNumber + (process.pid % processes) * 100 + meshes * 20;
   const numberOf = (pod: string): number => node + 1 + options.pods.findIndex(({ name }) => name === pod);
-  const folder = mkdtempSync(join(tmpdir(), "bare-"));
+  const folder = mkdtempSync(join(tmpdir(), `bare-${process.pid}-`));
   const children: ChildProcess[] = [];
   const sidecars = new Map<string, ChildProcess>();
   const start = (namespace: number, launch: Launch, log: string): ChildProcess => {
     const file = openSync(join(folder, `${log}.log`), "a");
     const child = spawn(
       "nsenter",
-      [`--net=${namespacePath(namespace)}`, "--", launch.program, ...launch.args],
+      [`--net=${namespacePath(namespace)}`, "--", ...diesWithUs, launch.program, ...launch.args],
       {
         env: { ...launch.environment },
         stdio: ["ignore", file, file],
@@ -304,7 +340,7 @@ export async function startBareMesh(options: BareOptions): Promise<BareMesh> {
   const mesh: BareMesh = {
     run: (pod, program, ...rest) => runIn(numberOf(pod), program, rest),
     startOnNode(...command) {
-      const child = spawn("nsenter", [`--net=${namespacePath(node)}`, "--", ...command], {
+      const child = spawn("nsenter", [`--net=${namespacePath(node)}`, "--", ...diesWithUs, ...command], {
         stdio: ["ignore", "pipe", "inherit"],
       });
       children.push(child);
