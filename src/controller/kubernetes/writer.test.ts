@@ -92,3 +92,27 @@ test("a write that somebody else was quicker with is done again, and told when i
   await writer.close();
   assert.deepEqual([attempts, errors], [3, ["", "cannot write: it has been changed"]]);
 });
+
+test("to what is gone is written once, not at every look", async () => {
+  const errors: string[] = [];
+  const writer = createWriter({ what: "write", onError: (each) => void errors.push(each) });
+  let attempts = 0;
+  const due: Due = {
+    key: "gone",
+    content: "a",
+    needs: "",
+    write: () => {
+      attempts += 1;
+      return Promise.reject(new ApiError("there is no such object", 404));
+    },
+  };
+  for (let looks = 1; looks <= 3; looks += 1) {
+    writer.update([due]);
+    for (let turns = 0; errors.length < looks && turns < 100; turns += 1) {
+      await turn();
+    }
+    await turn();
+  }
+  await writer.close();
+  assert.deepEqual([attempts, errors], [1, ["", "", ""]]);
+});

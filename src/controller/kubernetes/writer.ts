@@ -37,7 +37,7 @@ function explain(what: string, error: unknown, { needs }: Due): string {
     : `cannot ${what}: ${(error as Error).message}`;
 }
 
-/** Nothing is to be written to an object that is going. */
+/** Nothing is to be written to an object that is going; one of the same name after it has another key or content. */
 function isGone(error: unknown): boolean {
   return isStatus(error, 404) || isTerminating(error);
 }
@@ -56,13 +56,13 @@ export function createWriter(options: WriterOptions): Writer {
   let closed = false;
 
   const writeOne = async (due: Due): Promise<void> => {
-    for (let attempt = 1; written.get(due.key) !== due.content; attempt += 1) {
+    for (let attempt = 1; ; attempt += 1) {
       try {
         await due.write();
-        written.set(due.key, due.content);
+        break;
       } catch (error) {
         if (isGone(error)) {
-          return;
+          break;
         }
         // somebody else was quicker: what is there now is read anew
         if (!isStatus(error, 409) || attempt === mostAttempts) {
@@ -70,6 +70,7 @@ export function createWriter(options: WriterOptions): Writer {
         }
       }
     }
+    written.set(due.key, due.content);
   };
   /** `refused` takes the reasons by what they are about. Throws what concerns all writes. */
   const writeSome = async (some: readonly Due[], refused: Map<string, string>): Promise<void> => {
