@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 
 import { ask } from "./ask.ts";
 import { CommandError } from "./errors.ts";
-import { jsonIfThere, type KubeClient, KubeError } from "./kube-client.ts";
+import { isDenied, jsonIfThere, type KubeClient, KubeError } from "./kube-client.ts";
 import { itemsOf, objectOf, type Pod, podSchema, type Workload, workloadSchema } from "./kube-objects.ts";
 import { isReady, podTrouble } from "./pod-trouble.ts";
 import { forwardPort } from "./port-forward.ts";
@@ -31,7 +31,7 @@ export async function meshNamespaces(client: KubeClient): Promise<readonly strin
     const answer = await client.json({ path: `/apis/apps/v1/deployments?fieldSelector=${selector}` });
     return itemsOf(workloadSchema, answer, "Deployments").map(({ metadata }) => metadata.namespace);
   } catch (error) {
-    if (error instanceof KubeError && error.code === 403) {
+    if (isDenied(error)) {
       return undefined;
     }
     throw error;

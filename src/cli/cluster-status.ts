@@ -1,6 +1,6 @@
 /** The control plane's workloads and the pods of the mesh, as the cluster knows them. */
 import { podsOf } from "./cluster-mesh.ts";
-import { type KubeClient, KubeError } from "./kube-client.ts";
+import { isDenied, type KubeClient } from "./kube-client.ts";
 import { itemsOf, type Pod, podSchema, type Workload, workloadSchema } from "./kube-objects.ts";
 import { isReady, podTrouble } from "./pod-trouble.ts";
 import type { MeshPart, MeshPod, MeshStatus } from "./status-text.ts";
@@ -74,7 +74,7 @@ export async function visibleParts(
     try {
       return await partsOfKind(client, namespace, kind);
     } catch (error) {
-      if (!(error instanceof KubeError && error.code === 403)) {
+      if (!isDenied(error)) {
         throw error;
       }
       unseen.push(error.message);
@@ -92,7 +92,7 @@ export async function injectedPods(client: KubeClient): Promise<readonly Pod[]> 
   try {
     return itemsOf(podSchema, await client.json({ path: injectedPodsPath }), "pods");
   } catch (error) {
-    if (error instanceof KubeError && error.code === 403) {
+    if (isDenied(error)) {
       return [];
     }
     throw error;

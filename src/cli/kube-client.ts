@@ -39,6 +39,11 @@ export class KubeError extends CommandError {
   }
 }
 
+/** Whether this user may not do it. */
+export function isDenied(error: unknown): error is KubeError {
+  return error instanceof KubeError && error.code === 403;
+}
+
 const mostBytes = 256 * 1024 * 1024;
 
 export interface Patience {

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { CommandError } from "./errors.ts";
 import { type KubeClient, KubeError } from "./kube-client.ts";
 import { type AnyObject, itemsOf, objectOf, objectSchema } from "./kube-objects.ts";
+import { metadataOnly } from "./release.ts";
 
 export interface Release {
   readonly name: string;
@@ -106,7 +107,7 @@ async function objectsOf(
 ): Promise<readonly ReleaseObject[]> {
   const selector = encodeURIComponent("app.kubernetes.io/managed-by=Helm");
   const path = `${pathOf(resource)}?labelSelector=${selector}`;
-  const accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;q=0.9";
+  const accept = `${metadataOnly},application/json;q=0.9`;
   const items = itemsOf(objectSchema, await client.json({ path, accept }), resource.name);
   return items
     .filter((item) => belongsTo(item, release))

@@ -6,11 +6,10 @@ import { clusterParts } from "./cluster-status.ts";
 import { CommandError, exitStatus } from "./errors.ts";
 import type { KubeClient } from "./kube-client.ts";
 import type { Output } from "./program.ts";
+import { reminder } from "./progress.ts";
 import type { ControllerStatus, MeshPart } from "./status-text.ts";
 
 const interval = 1000;
-/** Milliseconds after which what is being waited for is said again. */
-const saidAgain = 15_000;
 
 function isReady(part: MeshPart): boolean {
   return part.ready >= part.wanted;
@@ -35,13 +34,13 @@ export async function untilReady(client: KubeClient, namespace: string, output: 
 
 async function untilRolledOut(client: KubeClient, namespace: string, output: Output): Promise<void> {
   const said = new Set<string>();
-  let spoke = Date.now();
+  const { remind, spoke } = reminder(output);
   for (;;) {
     const parts = await clusterParts(client, namespace);
     const ready = parts.filter(isReady);
     for (const { name } of ready.filter((part) => !said.has(part.name))) {
       said.add(name);
-      spoke = Date.now();
+      spoke();
       output.print(`  ready       ${`${ready.length}/${parts.length}`.padEnd(5)} ${name}\n`);
     }
     if (parts.length > 0 && ready.length === parts.length) {
@@ -53,10 +52,7 @@ async function untilRolledOut(client: KubeClient, namespace: string, output: Out
         { status: exitStatus.notWell },
       );
     }
-    if (Date.now() - spoke >= saidAgain) {
-      spoke = Date.now();
-      output.warn(`waiting for:\n${missing(parts)}\n`);
-    }
+    remind(`waiting for:\n${missing(parts)}\n`);
     await sleep(interval);
   }
 }

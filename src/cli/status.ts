@@ -11,6 +11,7 @@ import { globalOptions, type OutputFormat, outputOption } from "./global-options
 import { KubeError, withTimeout } from "./kube-client.ts";
 import { localPods } from "./local-mesh-pods.ts";
 import type { Output } from "./program.ts";
+import { reminder } from "./progress.ts";
 import { complaints, type ControllerStatus, type MeshStatus, statusText } from "./status-text.ts";
 
 async function meshStatus(asked: ControllerClient): Promise<MeshStatus> {
@@ -36,8 +37,6 @@ async function surroundings(
 }
 
 const interval = 1000;
-/** Milliseconds after which what is being waited for is said again. */
-const saidAgain = 15_000;
 
 async function statusAt(place: MeshPlace, timeout: number): Promise<MeshStatus> {
   const fresh = place.kind === "local" ? place : { ...place, client: withTimeout(place.client, timeout) };
@@ -56,7 +55,7 @@ async function awaitedStatus(
   output: Output,
 ): Promise<MeshStatus> {
   const end = performance.now() + milliseconds;
-  let toldAt = performance.now() - saidAgain + interval;
+  const { remind } = reminder(output, interval);
   for (;;) {
     const isLast = performance.now() + interval > end;
     const answer = await ask().catch((error: unknown) => {
@@ -69,10 +68,7 @@ async function awaitedStatus(
     if (!(answer instanceof CommandError) && (wrong.length === 0 || isLast)) {
       return answer;
     }
-    if (performance.now() - toldAt >= saidAgain) {
-      toldAt = performance.now();
-      output.warn(`waiting:\n${wrong.map((line) => `  ${line}\n`).join("")}`);
-    }
+    remind(`waiting:\n${wrong.map((line) => `  ${line}\n`).join("")}`);
     await sleep(interval);
   }
 }

@@ -34,14 +34,23 @@ interface Gathering {
 }
 
 /** Takes what it can get: a package of a broken mesh is what it is for. */
-async function take(into: Gathering, file: string, content: () => Promise<string>): Promise<void> {
+/** Undefined for what cannot be had, which is noted: the rest may be. */
+async function orNoted<T>(into: Gathering, what: string, ask: () => Promise<T>): Promise<T | undefined> {
   try {
-    into.files.set(file, await content());
+    return await ask();
   } catch (error) {
     if (!(error instanceof CommandError)) {
       throw error;
     }
-    into.errors.push(`${file}: ${redactText(error.message)}`);
+    into.errors.push(`${what}: ${redactText(error.message)}`);
+    return undefined;
+  }
+}
+
+async function take(into: Gathering, file: string, content: () => Promise<string>): Promise<void> {
+  const text = await orNoted(into, file, content);
+  if (text !== undefined) {
+    into.files.set(file, text);
   }
 }
 
@@ -103,19 +112,6 @@ async function podsOfNamespace(client: KubeClient, namespace: string): Promise<r
   return itemsOf(podSchema, await client.json({ path }), "pods");
 }
 
-/** Without a list of pods there are no logs, but all else. */
-async function podsFor(into: Gathering, list: Promise<readonly Pod[]>): Promise<readonly Pod[]> {
-  try {
-    return await list;
-  } catch (error) {
-    if (!(error instanceof CommandError)) {
-      throw error;
-    }
-    into.errors.push(`logs/: ${redactText(error.message)}`);
-    return [];
-  }
-}
-
 async function gather(into: Gathering, sidecarLogs: boolean): Promise<void> {
   const { client, namespace, output, files } = into;
   await take(into, "versions.json", async () =>
@@ -126,9 +122,10 @@ async function gather(into: Gathering, sidecarLogs: boolean): Promise<void> {
   const wanted = objectFiles(namespace, injectedPodsPath);
   output.print(`  objects     ${wanted.length} kinds\n`);
   await inParallel(wanted, (one) => take(into, one.file, () => objects(into, one)));
-  const own = await podsFor(into, podsOfNamespace(quick(client), namespace));
-  const injected = sidecarLogs ? await podsFor(into, injectedPods(quick(client))) : [];
-  const logs = logFiles(own, injected);
+  // without a list of pods there are no logs
+  const own = await orNoted(into, "logs/", () => podsOfNamespace(quick(client), namespace));
+  const injected = sidecarLogs ? await orNoted(into, "logs/", () => injectedPods(quick(client))) : [];
+  const logs = logFiles(own ?? [], injected ?? []);
   output.print(`  logs        ${logs.length} containers\n`);
   await inParallel(logs, ({ file, path }) =>
     take(into, file, async () => redactText(await quick(client).text({ path, accept: "*/*" }))),

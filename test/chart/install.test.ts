@@ -1,30 +1,26 @@
 /** The chart on a real API server, by both Helms: install, upgrade, rollback, uninstall. No nodes, so no pod starts. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { type KubeApi, startKubeApi } from "../fixtures/kube-api-server.ts";
-import { attempt, chart, type Ended, helms } from "./programs.ts";
+import { type LiveApi, namespace, settings, startLiveApi } from "./live.ts";
+import { chart, helms } from "./programs.ts";
 import { objectsOf, type Rendered } from "./render.ts";
 
-const namespace = "nginx-mesh";
 const webhooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-const settings = `/apis/nsm.nginx.com/v1alpha2/namespaces/${namespace}/meshconfigs/nginx-mesh-config`;
 const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-let api: KubeApi;
-let kubeconfig: string;
+let cluster: LiveApi;
 
 before(async () => {
-  api = await startKubeApi();
-  kubeconfig = await api.kubeconfig();
+  cluster = await startLiveApi();
 });
-after(() => api?.stop());
+after(() => cluster?.api.stop());
 
 async function read<T = Rendered>(path: string): Promise<T> {
-  return (await api.admin.send({ method: "GET", path })) as T;
+  return (await cluster.api.admin.send({ method: "GET", path })) as T;
 }
 
 async function patch(path: string, body: object): Promise<unknown> {
-  return api.admin.send({ method: "PATCH", path, body, contentType: "application/merge-patch+json" });
+  return cluster.api.admin.send({ method: "PATCH", path, body, contentType: "application/merge-patch+json" });
 }
 
 async function gone(path: string): Promise<boolean> {
@@ -32,17 +28,6 @@ async function gone(path: string): Promise<boolean> {
     () => false,
     () => true,
   );
-}
-
-function run(helm: string, ...args: readonly string[]): Ended {
-  return attempt(helm, [...args, "--kubeconfig", kubeconfig]);
-}
-
-/** Throws with what helm says. */
-function must(helm: string, ...args: readonly string[]): string {
-  const ended = run(helm, ...args, "--namespace", namespace);
-  assert.equal(ended.status, 0, `helm ${args.join(" ")}: ${ended.stderr}`);
-  return ended.stdout;
 }
 
 const rule = (spec: object, apiVersion: string, kind: string, plural: string) => ({
@@ -53,8 +38,8 @@ const rule = (spec: object, apiVersion: string, kind: string, plural: string) =>
 
 for (const [name, helm] of Object.entries(helms)) {
   test(`${name}: install; every object is taken as it was rendered`, async () => {
-    must(helm, "install", "nginx-mesh", chart, "--create-namespace");
-    const manifest = objectsOf(must(helm, "get", "manifest", "nginx-mesh"));
+    cluster.must(helm, "install", "nginx-mesh", chart, "--create-namespace");
+    const manifest = objectsOf(cluster.must(helm, "get", "manifest", "nginx-mesh"));
     assert.ok(manifest.length > 40);
     const { items } = await read<{ items: Rendered[] }>(definitions);
     for (const { metadata, ...rest } of items.filter((each) => !each.metadata.name.endsWith("k8s.io"))) {
@@ -73,7 +58,15 @@ for (const [name, helm] of Object.entries(helms)) {
   });
 
   test(`${name}: a second mesh is refused, with where the first is`, () => {
-    const ended = run(helm, "install", "second", chart, "--namespace", "elsewhere", "--create-namespace");
+    const ended = cluster.run(
+      helm,
+      "install",
+      "second",
+      chart,
+      "--namespace",
+      "elsewhere",
+      "--create-namespace",
+    );
     assert.notEqual(ended.status, 0);
     assert.match(ended.stderr, /has a mesh already, in the namespace nginx-mesh/);
   });
@@ -91,11 +84,20 @@ for (const [name, helm] of Object.entries(helms)) {
       })),
     });
     await patch(settings, { spec: { nginxErrorLogLevel: "debug" } });
-    must(helm, "upgrade", "nginx-mesh", chart, "--set", "clientMaxBodySize=8m", "--set", "mtls.mode=strict");
+    cluster.must(
+      helm,
+      "upgrade",
+      "nginx-mesh",
+      chart,
+      "--set",
+      "clientMaxBodySize=8m",
+      "--set",
+      "mtls.mode=strict",
+    );
     const { spec } = await read(settings);
     assert.deepEqual([spec.clientMaxBodySize, spec.mtls.mode], ["8m", "strict"]);
     assert.equal(spec.nginxErrorLogLevel, "debug");
-    must(helm, "upgrade", "nginx-mesh", chart, "--reuse-values", "--set", "controller.replicas=2");
+    cluster.must(helm, "upgrade", "nginx-mesh", chart, "--reuse-values", "--set", "controller.replicas=2");
     assert.equal((await read(settings))["spec"].nginxErrorLogLevel, "debug");
     const { webhooks: kept } = await read(hook);
     assert.deepEqual(
@@ -107,14 +109,14 @@ for (const [name, helm] of Object.entries(helms)) {
   test(`${name}: a rollback brings the former settings`, async () => {
     // Helm 4 asks before it takes back what a user has changed
     const force = name === "helm 4" ? ["--force-conflicts"] : [];
-    must(helm, "rollback", "nginx-mesh", "1", ...force);
+    cluster.must(helm, "rollback", "nginx-mesh", "1", ...force);
     const { spec } = await read(settings);
     assert.deepEqual([spec.clientMaxBodySize, spec.mtls.mode], ["1m", "permissive"]);
   });
 
   test(`${name}: uninstall leaves the definitions, and nothing else`, async () => {
-    const manifest = objectsOf(must(helm, "get", "manifest", "nginx-mesh"));
-    must(helm, "uninstall", "nginx-mesh");
+    const manifest = objectsOf(cluster.must(helm, "get", "manifest", "nginx-mesh"));
+    cluster.must(helm, "uninstall", "nginx-mesh");
     for (const kind of ["clusterroles", "clusterrolebindings"]) {
       const { items } = await read<{ items: Rendered[] }>(`/apis/rbac.authorization.k8s.io/v1/${kind}`);
       const left = items.filter((each) => each.metadata.labels?.["app.kubernetes.io/part-of"] !== undefined);
@@ -158,7 +160,7 @@ for (const [spec, [apiVersion, kind, plural], message] of [
 ] as const) {
   test(`the API server ${message === undefined ? "takes" : "refuses"} ${kind} ${JSON.stringify(spec)}`, async () => {
     const { method, path, body } = rule(spec, apiVersion, kind, plural);
-    const sent = api.admin.send({ method: method as "POST", path: `${path}?dryRun=All`, body });
+    const sent = cluster.api.admin.send({ method: method as "POST", path: `${path}?dryRun=All`, body });
     await (message === undefined ? sent : assert.rejects(sent, message));
   });
 }
@@ -166,10 +168,9 @@ for (const [spec, [apiVersion, kind, plural], message] of [
 test("kubelets that are older than the API server know one right for all that they do", async () => {
   const nodes = "/api/v1/nodes";
   const rights = Object.values(helms).map((helm) => (): readonly string[] => {
-    const manifest = must(helm, "install", "nginx-mesh", chart, "--dry-run=server").replace(
-      /^[^]*?\n---/,
-      "",
-    );
+    const manifest = cluster
+      .must(helm, "install", "nginx-mesh", chart, "--dry-run=server")
+      .replace(/^[^]*?\n---/, "");
     const role = objectsOf(manifest.replace(/^NOTES:[^]*/m, "")).find(
       ({ kind, metadata }) => kind === "ClusterRole" && metadata.name === `${namespace}-spire-agent`,
     );
@@ -179,8 +180,8 @@ test("kubelets that are older than the API server know one right for all that th
     ["v1.37.2", "nodes/pods"],
     ["v1.32.11-eks-1234567", "nodes/proxy"],
   ] as const) {
-    await api.admin.send({ method: "POST", path: nodes, body: { metadata: { name: kubelet } } });
-    await api.admin.send({
+    await cluster.api.admin.send({ method: "POST", path: nodes, body: { metadata: { name: kubelet } } });
+    await cluster.api.admin.send({
       method: "PATCH",
       path: `${nodes}/${kubelet}/status`,
       body: { status: { nodeInfo: { kubeletVersion: kubelet } } },

@@ -3,39 +3,31 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { type KubeApi, startKubeApi } from "../fixtures/kube-api-server.ts";
-import { attempt, built, chart, helms } from "./programs.ts";
+import { type LiveApi, namespace, startLiveApi } from "./live.ts";
+import { built, chart, helms } from "./programs.ts";
 
-const namespace = "nginx-mesh";
 const pod = `/api/v1/namespaces/${namespace}/pods/spire-server-0`;
 
-let api: KubeApi;
-let kubeconfig: string;
+let cluster: LiveApi;
 let controllers: ChildProcess;
 
 before(async () => {
-  api = await startKubeApi();
-  kubeconfig = await api.kubeconfig();
+  cluster = await startLiveApi();
   const program = `${await built("kubernetes")}/kube-controller-manager`;
   const args = ["--controllers=statefulset-controller", "--leader-elect=false", "--secure-port=0"];
-  controllers = spawn(program, [`--kubeconfig=${kubeconfig}`, ...args], { stdio: "ignore" });
+  controllers = spawn(program, [`--kubeconfig=${cluster.kubeconfig}`, ...args], { stdio: "ignore" });
 });
 after(async () => {
   controllers?.kill("SIGKILL");
-  await api?.stop();
+  await cluster?.api.stop();
 });
-
-function helm(...args: readonly string[]): void {
-  const ended = attempt(helms["helm 3"], [...args, "--kubeconfig", kubeconfig, "--namespace", namespace]);
-  assert.equal(ended.status, 0, ended.stderr);
-}
 
 /** Waits until the pod of SPIRE's server has the image. */
 async function hasImage(wanted: string): Promise<void> {
   const limit = Date.now() + 60_000;
   for (let image = ""; image !== wanted; await delay(200)) {
     assert.ok(Date.now() < limit, `the pod still has the image ${image}`);
-    image = await api.admin.send({ method: "GET", path: pod }).then(
+    image = await cluster.api.admin.send({ method: "GET", path: pod }).then(
       (found) => (found as { spec: { containers: { image: string }[] } }).spec.containers[0]!.image,
       () => "",
     );
@@ -43,7 +35,8 @@ async function hasImage(wanted: string): Promise<void> {
 }
 
 test("a pod of SPIRE's server that cannot start is replaced by an upgrade and a rollback", async () => {
-  helm(
+  cluster.must(
+    helms["helm 3"],
     "install",
     "nginx-mesh",
     chart,
@@ -52,8 +45,15 @@ test("a pod of SPIRE's server that cannot start is replaced by an upgrade and a 
     "images.spireServer=wrong.example/server",
   );
   await hasImage("wrong.example/server");
-  helm("upgrade", "nginx-mesh", chart, "--set", "images.spireServer=right.example/server");
+  cluster.must(
+    helms["helm 3"],
+    "upgrade",
+    "nginx-mesh",
+    chart,
+    "--set",
+    "images.spireServer=right.example/server",
+  );
   await hasImage("right.example/server");
-  helm("rollback", "nginx-mesh", "1");
+  cluster.must(helms["helm 3"], "rollback", "nginx-mesh", "1");
   await hasImage("wrong.example/server");
 });

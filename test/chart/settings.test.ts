@@ -1,11 +1,9 @@
 /** Settings that users change in the MeshConfig itself, through upgrades and rollbacks by both Helms on a real API server. */
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { type KubeApi, startKubeApi } from "../fixtures/kube-api-server.ts";
+import { type LiveApi, namespace, settings, startLiveApi } from "./live.ts";
 import { attempt, chart, type Ended, helms } from "./programs.ts";
 
-const namespace = "nginx-mesh";
-const settings = `/apis/nsm.nginx.com/v1alpha2/namespaces/${namespace}/meshconfigs/nginx-mesh-config`;
 const telemetry = { samplerRatio: 0.5, exporters: { otlp: { host: "collector.example", port: 4317 } } };
 const install = ["install", "nginx-mesh", chart, "--create-namespace", "--set-json"];
 const upgrade = ["upgrade", "nginx-mesh", chart, "--reuse-values"];
@@ -16,23 +14,21 @@ interface Settings {
   readonly clientMaxBodySize?: string;
 }
 
-let api: KubeApi;
-let kubeconfig: string;
+let cluster: LiveApi;
 
 before(async () => {
-  api = await startKubeApi();
-  kubeconfig = await api.kubeconfig();
+  cluster = await startLiveApi();
 });
-after(() => api?.stop());
+after(() => cluster?.api.stop());
 
 async function live(): Promise<Settings> {
-  return ((await api.admin.send({ method: "GET", path: settings })) as { spec: Settings }).spec;
+  return ((await cluster.api.admin.send({ method: "GET", path: settings })) as { spec: Settings }).spec;
 }
 
 /** As `kubectl patch meshconfig --type=merge`. */
 async function change(spec: object): Promise<void> {
   const contentType = "application/merge-patch+json";
-  await api.admin.send({
+  await cluster.api.admin.send({
     method: "PATCH",
     path: `${settings}?fieldManager=kubectl-patch`,
     body: { spec },
@@ -41,13 +37,7 @@ async function change(spec: object): Promise<void> {
 }
 
 function run(helm: string, ...args: readonly string[]): Ended {
-  return attempt(helm, [...args, "--kubeconfig", kubeconfig, "--namespace", namespace]);
-}
-
-/** Throws with what helm says. */
-function must(helm: string, ...args: readonly string[]): void {
-  const ended = run(helm, ...args);
-  assert.equal(ended.status, 0, `helm ${args.join(" ")}: ${ended.stderr}`);
+  return cluster.run(helm, ...args, "--namespace", namespace);
 }
 
 beforeEach(() => {
@@ -56,17 +46,17 @@ beforeEach(() => {
 
 for (const [name, helm] of Object.entries(helms)) {
   test(`${name}: what was changed or removed by hand stays in an upgrade`, async () => {
-    must(helm, ...install, `telemetry=${JSON.stringify(telemetry)}`);
+    cluster.must(helm, ...install, `telemetry=${JSON.stringify(telemetry)}`);
     assert.deepEqual((await live()).telemetry, telemetry);
     await change({ mtls: { mode: "strict" }, telemetry: null, clientMaxBodySize: null });
-    must(helm, ...upgrade, "--set", "mtls.caTTL=48h");
+    cluster.must(helm, ...upgrade, "--set", "mtls.caTTL=48h");
     const { mtls, telemetry: removed, clientMaxBodySize } = await live();
     assert.deepEqual(
       [mtls.mode, mtls.caTTL, removed, clientMaxBodySize],
       ["strict", "48h", undefined, undefined],
     );
     // another time, as now that is what was installed before
-    must(helm, ...upgrade, "--set", "mtls.caTTL=72h");
+    cluster.must(helm, ...upgrade, "--set", "mtls.caTTL=72h");
     assert.equal((await live()).telemetry, undefined);
     assert.equal((await live()).mtls.mode, "strict");
   });
@@ -74,9 +64,9 @@ for (const [name, helm] of Object.entries(helms)) {
 
 /** By the Helm `first` revision 1, then changes by hand, then by the Helm `then` revision 2. */
 async function twoRevisions(first: string, then: string): Promise<void> {
-  must(first, ...install, `telemetry=${JSON.stringify(telemetry)}`);
+  cluster.must(first, ...install, `telemetry=${JSON.stringify(telemetry)}`);
   await change({ mtls: { mode: "strict" }, telemetry: null });
-  must(then, ...upgrade, "--set", "mtls.caTTL=48h");
+  cluster.must(then, ...upgrade, "--set", "mtls.caTTL=48h");
   assert.equal((await live()).mtls.mode, "strict");
 }
 
@@ -88,7 +78,7 @@ async function isBackWithChanges(): Promise<void> {
 for (const [name, helm] of Object.entries(helms)) {
   test(`${name}, after an installation by helm 3: a rollback does not take back what was changed by hand`, async () => {
     await twoRevisions(helms["helm 3"], helm);
-    must(helm, "rollback", "nginx-mesh", "1");
+    cluster.must(helm, "rollback", "nginx-mesh", "1");
     await isBackWithChanges();
   });
 }
@@ -103,7 +93,17 @@ test("helm 4: a rollback refuses to take back what was changed by hand; an upgra
   const values = run(helm, "get", "values", "nginx-mesh", "--revision", "1", "--output", "yaml");
   const ended = attempt(
     helm,
-    ["upgrade", "nginx-mesh", chart, "--kubeconfig", kubeconfig, "--namespace", namespace, "--values", "-"],
+    [
+      "upgrade",
+      "nginx-mesh",
+      chart,
+      "--kubeconfig",
+      cluster.kubeconfig,
+      "--namespace",
+      namespace,
+      "--values",
+      "-",
+    ],
     values.stdout,
   );
   assert.equal(ended.status, 0, ended.stderr);
@@ -112,10 +112,10 @@ test("helm 4: a rollback refuses to take back what was changed by hand; an upgra
 
 test("helm 4: what was changed by hand is taken back with --force-conflicts, also after it was refused", async () => {
   const helm = helms["helm 4"];
-  must(helm, ...install, 'mtls.mode="strict"');
+  cluster.must(helm, ...install, 'mtls.mode="strict"');
   await change({ mtls: { mode: "permissive" } });
   const args = [...upgrade, "--set", "mtls.mode=off"];
   assert.match(run(helm, ...args).stderr, /conflict with "kubectl-patch".*\.spec\.mtls\.mode/);
-  must(helm, ...args, "--force-conflicts");
+  cluster.must(helm, ...args, "--force-conflicts");
   assert.equal((await live()).mtls.mode, "off");
 });
